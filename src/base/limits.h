@@ -1,0 +1,35 @@
+// Every limit of the house, with its unit last. Queues, batches, sizes, retries: full is an error to the caller.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace hf::limits {
+
+// HTTP front door (net, gateway)
+inline constexpr std::size_t kHeaderBytesMax = 128 * 1024;
+inline constexpr std::size_t kHeaderCountMax = 256;
+inline constexpr std::chrono::seconds kHeaderTimeout{30};
+inline constexpr std::chrono::seconds kIdleTimeout{120};
+inline constexpr std::size_t kBodyWindowBytes = 256 * 1024;
+inline constexpr std::size_t kWebSocketMessageBytesMax = 32 * 1024 * 1024;
+
+// Workers (js, worker)
+inline constexpr std::size_t kHeapBytesDefault = 128 * 1024 * 1024;
+inline constexpr std::chrono::milliseconds kCpuPerTurnDefault{30'000};
+
+// Objects (actor, storage; spec durable-objects 4.4, 7.3)
+inline constexpr std::size_t kKeyPlusValueBytesMax = 2'097'152;
+inline constexpr std::size_t kKeysPerCallMax = 128;
+inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;
+inline constexpr std::size_t kAttachmentBytesMax = 16'384;
+inline constexpr std::size_t kSocketsPerObjectMax = 32'768;
+
+// Control plane (api)
+inline constexpr std::size_t kUploadBytesMax = 64 * 1024 * 1024;
+
+// Process
+inline constexpr std::chrono::seconds kDrainTimeout{30};
+
+}  // namespace hf::limits

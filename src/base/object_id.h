@@ -1,0 +1,73 @@
+// Identity of a Durable Object: 32 bytes, bit-compatible with workerd (spec durable-objects 1.2).
+// The first 16 bytes are the base (from a name, or random), the last 16 a MAC that binds it to its namespace.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace hf {
+
+struct ObjectId {
+  std::array<std::uint8_t, 32> bytes{};
+
+  friend auto operator<=>(const ObjectId&, const ObjectId&) = default;
+  [[nodiscard]] std::string hex() const { return toHex(bytes); }
+};
+
+// A namespace is named by 32 lowercase hex digits, chosen at random when its class is first migrated in.
+// The same string is the `uniqueKey` from which ids are derived.
+struct NamespaceId {
+  std::array<std::uint8_t, 16> bytes{};
+
+  friend auto operator<=>(const NamespaceId&, const NamespaceId&) = default;
+  [[nodiscard]] std::string hex() const { return toHex(bytes); }
+  // kInvalidArgument unless `hex` is 32 hex digits.
+  static Result<NamespaceId> parse(std::string_view hex);
+};
+
+// One object in the whole node: what storage, the ledger and the shards key by.
+struct ObjectKey {
+  NamespaceId ns;
+  ObjectId id;
+
+  friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
+};
+
+// Derives the ids of one namespace. Immutable, any thread.
+class IdFactory final {
+ public:
+  // `uniqueKey` as the raw bytes of its text.
+  explicit IdFactory(std::string_view uniqueKey);
+
+  [[nodiscard]] ObjectId fromName(std::string_view utf8Name) const;
+  // `random`: 16 bytes from a cryptographic source.
+  [[nodiscard]] ObjectId fromRandom(std::span<const std::uint8_t, 16> random) const;
+  // kInvalidArgument with the exact texts of spec 1.2.
+  [[nodiscard]] Result<ObjectId> parse(std::string_view hex) const;
+
+ private:
+  [[nodiscard]] ObjectId fromBase(std::span<const std::uint8_t, 16> base) const;
+  std::array<std::uint8_t, 32> key_{};
+};
+
+}  // namespace hf
+
+template <>
+struct std::hash<hf::ObjectKey> {
+  std::size_t operator()(const hf::ObjectKey& key) const noexcept {
+    // Both parts are uniformly random already: mixing two words is enough.
+    std::uint64_t a = 0;
+    std::uint64_t b = 0;
+    std::memcpy(&a, key.id.bytes.data(), sizeof a);
+    std::memcpy(&b, key.ns.bytes.data(), sizeof b);
+    return static_cast<std::size_t>(a ^ (b * 0x9e3779b97f4a7c15ULL));
+  }
+};
