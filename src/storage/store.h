@@ -1,0 +1,67 @@
+// All objects' databases of a node: opens them on their shard, checkpoints them, recovers them after a crash.
+// Thread:  openStore, close: the control thread. open, dropNamespace...: as each says.
+// Owns:    the ledger, the overlays, the checkpointer's thread, DIR/objects and DIR/ledger.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/object_id.h"
+#include "base/result.h"
+#include "ledger/ledger.h"
+#include "storage/database.h"
+
+namespace hf::storage {
+
+struct StoreOptions {
+  std::string directory;  // DIR of the command line
+  std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
+};
+
+// An alarm known to the index, which is rebuilt at start without opening objects.
+struct ScheduledAlarm {
+  ObjectKey object;
+  WallMs at = 0;
+  std::string objectName;
+};
+
+struct StoredObject {
+  ObjectId id;
+  bool hasStoredData = false;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Opens (creating nothing on disk) the database of `object`. Any shard; the database then belongs to that shard.
+  // `name`: the name the object was reached by, kept beside its alarm. One Database per object at a time.
+  virtual Result<std::unique_ptr<Database>> open(const ObjectKey& object, std::string name) = 0;
+
+  // Every alarm known after recovery. Once, before the shards start.
+  virtual std::vector<ScheduledAlarm> recoveredAlarms() = 0;
+
+  // Objects of a namespace in order of id, after `after` (exclusive), at most `limit`. Any thread.
+  virtual Result<std::vector<StoredObject>> listObjects(const NamespaceId& ns, const std::optional<ObjectId>& after,
+                                                        std::size_t limit) = 0;
+
+  // Deletes every object of a namespace, durably. No Database of it may be open. Any thread.
+  virtual Result<void> deleteNamespace(const NamespaceId& ns) = 0;
+
+  virtual ledger::Ledger& ledger() = 0;
+
+  // Makes everything durable, checkpoints every object's file and stops the threads. No Database may be open.
+  virtual Result<void> close() = 0;
+};
+
+// Recovers, then serves. kCorrupt with file and offset if the ledger is damaged in the middle.
+Result<std::unique_ptr<Store>> openStore(Disk& disk, const Clock& clock, const Log& log, StoreOptions options);
+
+}  // namespace hf::storage
