@@ -1,0 +1,99 @@
+// Turns and contexts: who is running, and how results of I/O get back into JavaScript.
+//
+// Everything asynchronous enters user code through a turn (see native.ts). A turn belongs to one `IoContext`: a request
+// of a stateless entrypoint, or a live Durable Object. The context, with the critical section that was current, travels
+// through promises in an AsyncLocalStorage, so that whatever user code starts (a timer, a fetch, a crypto operation) is
+// handed back to the right object, through the right gate. This is the only door: an object's code never resumes by
+// another way.
+
+import { AsyncLocalStorage, native } from './host.ts';
+
+// One nested input gate (blockConcurrencyWhile, transaction); opaque here, owned by actor/.
+export interface Section {
+  readonly depth: number;
+}
+
+export abstract class IoContext {
+  // "" or the object's id, for the log.
+  abstract readonly where: string;
+  // Queues `run` as an event of this context under `section`'s gate (null: the context's own gate). Runs in a turn of
+  // its own, or never, when the context has ended (aborted, evicted) by then.
+  abstract enter(section: Section | null, run: () => void): void;
+  // Undefined when everything written so far is durable; otherwise resolves (outside a turn!) when it is, and rejects
+  // when the gate is broken. Output that leaves the context waits for it.
+  abstract waitForOutput(): Promise<void> | undefined;
+  // Keeps the context alive until `promise` settles (waitUntil and pending I/O). Rejections are logged.
+  abstract addTask(promise: Promise<unknown>): void;
+  // Counts I/O that is under way (timers, fetches): the context is not idle meanwhile.
+  abstract beginIo(): void;
+  abstract endIo(): void;
+}
+
+export interface Frame {
+  readonly context: IoContext;
+  readonly section: Section | null;
+}
+
+export const frames: InstanceType<typeof AsyncLocalStorage<Frame>> = new AsyncLocalStorage<Frame>();
+
+const kNoContext =
+  'Disallowed operation called within global scope. Asynchronous I/O (ex: fetch() or connect()), setting a timeout, and ' +
+  'generating random values are not allowed within global scope. To fix this error, perform this operation within a handler. ' +
+  'https://developers.cloudflare.com/workers/runtime-apis/handlers/';
+
+// The running frame. Throws Cloudflare's text at global scope.
+export function currentFrame(): Frame {
+  const frame = frames.getStore();
+  if (frame === undefined) throw new Error(kNoContext);
+  return frame;
+}
+
+interface Turn {
+  frame: Frame;
+  run: () => void;
+}
+
+// A ring would save the shift; arrays of a few entries do as well.
+let queue: Turn[] = [];
+let head = 0;
+
+// Queues one turn. `run` must not throw: what user code throws is caught by whoever made the turn.
+export function enqueueTurn(frame: Frame, run: () => void): void {
+  queue.push({ frame, run });
+  if (queue.length - head === 1) native.wake();
+}
+
+// Runs the oldest queued turn; true when more are queued. Called by C++ only.
+export function runTurn(): boolean {
+  const turn = queue[head];
+  if (turn === undefined) return false;
+  head++;
+  if (head === queue.length) {
+    queue = [];
+    head = 0;
+  } else if (head > 1024) {
+    queue = queue.slice(head);
+    head = 0;
+  }
+  frames.run(turn.frame, turn.run);
+  return head < queue.length;
+}
+
+// Wraps a promise of Node's own I/O: it settles inside a turn of the context that called this.
+// Every API that user code can await and that Node completes by itself goes through here.
+export function awaitIo<T>(promise: PromiseLike<T>): Promise<T> {
+  const { context, section } = currentFrame();
+  context.beginIo();
+  return new Promise<T>((resolve, reject) => {
+    const back = (settle: () => void): void => {
+      context.enter(section, () => {
+        context.endIo();
+        settle();
+      });
+    };
+    promise.then(
+      (value) => back(() => resolve(value)),
+      (error: unknown) => back(() => reject(error as Error)),
+    );
+  });
+}
