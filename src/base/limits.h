@@ -14,6 +14,11 @@ inline constexpr std::chrono::seconds kHeaderTimeout{30};
 inline constexpr std::chrono::seconds kIdleTimeout{120};
 inline constexpr std::size_t kBodyWindowBytes = 256 * 1024;
 inline constexpr std::size_t kWebSocketMessageBytesMax = 32 * 1024 * 1024;
+// What may wait in a WebSocket pipe: for its end to be attached, or for a client that does not read.
+inline constexpr std::size_t kPipeWaitingBytesMax = 64 * 1024 * 1024;
+// Messages of one client that may be under way to JavaScript before its socket is no longer read.
+inline constexpr std::size_t kSocketUnackedMessagesMax = 64;
+inline constexpr std::size_t kSocketUnackedBytesMax = 1024 * 1024;
 
 // Workers (js, worker)
 inline constexpr std::size_t kHeapBytesDefault = 128 * 1024 * 1024;
