@@ -1,0 +1,85 @@
+// The open databases of one isolate's objects, as TypeScript sees them: the storage part of `Native` (web/native.ts).
+// Numbers each database's commits, ends turns, and turns rows and values into JavaScript.
+// Thread:  the isolate's shard.
+// Owns:    the databases and cursors that the isolate has open. Borrows the Store and the host.
+// Errors:  thrown into JavaScript with the text that user code shall see; a commit that fails at the end of a turn goes
+//          to DatabaseHost::onCommitFailed.
+#pragma once
+
+#include <v8.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "actor/durability.h"
+#include "base/object_id.h"
+#include "storage/store.h"
+
+namespace hf::actor {
+
+class DatabaseHost {
+ public:
+  virtual ~DatabaseHost() = default;
+  // nullopt: nothing was written, it is durable already.
+  virtual void onCommit(DatabaseHandle database, std::uint64_t commit, std::optional<ledger::Position> position) = 0;
+  virtual void onCommitFailed(DatabaseHandle database, const Error& why) = 0;
+  // The committed alarm of an object is now `at`.
+  virtual void onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) = 0;
+};
+
+class DatabaseTable final {
+ public:
+  DatabaseTable(storage::Store& store, DatabaseHost& host) : store_(store), host_(host) {}
+  DatabaseTable(const DatabaseTable&) = delete;
+  DatabaseTable& operator=(const DatabaseTable&) = delete;
+  ~DatabaseTable();
+
+  // Puts the storage functions onto `native`.
+  void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
+
+  // Commits the implicit transaction of every database written since the last call. Runs no JavaScript.
+  void endTurn();
+  // Drops what is not committed and closes everything.
+  void closeAll();
+  // The database of an object, if this isolate has it open.
+  [[nodiscard]] storage::Database* find(const ObjectKey& object);
+  // A write made from C++ into find()'s database: commit it with the next endTurn().
+  void touch(const ObjectKey& object);
+
+ private:
+  struct Open {
+    ObjectKey object;
+    std::string name;
+    std::unique_ptr<storage::Database> database;
+    std::uint64_t commits = 0;
+    bool listed = false;        // in dirty_
+    bool alarmTouched = false;  // since the last commit
+  };
+  struct OpenCursor {
+    DatabaseHandle database = 0;
+    std::unique_ptr<storage::Cursor> cursor;
+  };
+  struct Natives;  // the functions themselves, in databases.cc and sql_binding.cc
+  friend struct Natives;
+
+  Open* get(v8::Isolate* isolate, v8::Local<v8::Value> handle);
+  std::uint64_t markWritten(DatabaseHandle handle, Open& open);
+  // Counts a commit that has just happened and tells the host.
+  void committed(DatabaseHandle handle, Open& open, std::optional<ledger::Position> position);
+  void closeCursorsOf(DatabaseHandle handle);
+
+  storage::Store& store_;
+  DatabaseHost& host_;
+  DatabaseHandle nextHandle_ = 1;
+  std::uint64_t nextCursor_ = 1;
+  std::unordered_map<DatabaseHandle, Open> open_;
+  std::unordered_map<ObjectKey, DatabaseHandle> byObject_;
+  std::unordered_map<std::uint64_t, OpenCursor> cursors_;
+  std::vector<DatabaseHandle> dirty_;
+};
+
+}  // namespace hf::actor
