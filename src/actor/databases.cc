@@ -517,6 +517,12 @@ void DatabaseTable::touch(const ObjectKey& object) {
   markWritten(it->second, open);
 }
 
+std::vector<DatabaseHandle> DatabaseTable::handles() const {
+  std::vector<DatabaseHandle> all;
+  for (const auto& [handle, open] : open_) all.push_back(handle);
+  return all;
+}
+
 void DatabaseTable::closeCursorsOf(DatabaseHandle handle) {
   std::erase_if(cursors_, [&](const auto& entry) { return entry.second.database == handle; });
 }

@@ -47,6 +47,8 @@ class DatabaseTable final {
   void closeAll();
   // The database of an object, if this isolate has it open.
   [[nodiscard]] storage::Database* find(const ObjectKey& object);
+  // Everything open.
+  [[nodiscard]] std::vector<DatabaseHandle> handles() const;
   // A write made from C++ into find()'s database: commit it with the next endTurn().
   void touch(const ObjectKey& object);
 

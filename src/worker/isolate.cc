@@ -1,0 +1,486 @@
+#include "worker/isolate.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "js/convert.h"
+#include "js/modules.h"
+#include "js/platform.h"
+#include "js/serializer.h"
+#include "worker/natives.h"
+
+namespace hf::worker {
+namespace {
+
+using v8::Context;
+using v8::Function;
+using v8::Local;
+using v8::Object;
+using v8::String;
+using v8::Value;
+
+// Turns that run before the shard's other work gets a chance.
+constexpr int kTurnsPerRound = 512;
+
+std::string_view bindingKindName(catalog::BindingKind kind) {
+  switch (kind) {
+    case catalog::BindingKind::kPlainText: return "plain_text";
+    case catalog::BindingKind::kJson: return "json";
+    case catalog::BindingKind::kSecretText: return "secret_text";
+    case catalog::BindingKind::kSecretKey: return "secret_key";
+    case catalog::BindingKind::kData: return "data";
+    case catalog::BindingKind::kWasm: return "wasm";
+    case catalog::BindingKind::kDurableObject: return "durable_object";
+    case catalog::BindingKind::kService: return "service";
+    case catalog::BindingKind::kVersionMetadata: return "version_metadata";
+  }
+  return "";
+}
+
+js::UserModule::Kind moduleKind(catalog::ModuleKind kind) {
+  switch (kind) {
+    case catalog::ModuleKind::kText: return js::UserModule::Kind::kText;
+    case catalog::ModuleKind::kData: return js::UserModule::Kind::kData;
+    case catalog::ModuleKind::kWasm: return js::UserModule::Kind::kWasm;
+    case catalog::ModuleKind::kJson: return js::UserModule::Kind::kJson;
+    default: return js::UserModule::Kind::kEsm;
+  }
+}
+
+}  // namespace
+
+Isolate::Isolate(Shard& shard, IsolateAddress address, std::shared_ptr<const catalog::Version> version)
+    : shard_(shard),
+      address_(address),
+      version_(std::move(version)),
+      databases_(shard.dependencies().store, *this),
+      pipes_(shard.pipes(), *this),
+      http_(*this) {}
+
+Isolate::~Isolate() {
+  http_.failAll();
+  pipes_.abortAll();
+  databases_.closeAll();
+  if (environment_ != nullptr) {
+    environment_->enter([&] {
+      functions_.clear();
+      runtime_.Reset();
+      modules_.reset();
+    });
+  }
+}
+
+Result<std::unique_ptr<Isolate>> Isolate::create(Shard& shard, IsolateAddress address,
+                                                 std::shared_ptr<const catalog::Version> version,
+                                                 const catalog::Snapshot& snapshot, Purpose purpose) {
+  std::unique_ptr<Isolate> isolate(new Isolate(shard, address, std::move(version)));
+  HF_TRY_VOID(isolate->start(snapshot, purpose));
+  return isolate;
+}
+
+Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) {
+  const ShardsDependencies& dependencies = shard_.dependencies();
+  js::EnvironmentOptions options;
+  options.name = version_->scriptName;
+  if (shard_.options().heapBytesMax != 0) options.heapBytesMax = shard_.options().heapBytesMax;
+  if (shard_.options().cpuPerTurn.count() != 0) options.cpuPerTurn = shard_.options().cpuPerTurn;
+  if (version_->limits.cpuPerTurn) options.cpuPerTurn = *version_->limits.cpuPerTurn;
+  options.log = &dependencies.log;
+  HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
+  environment_->setAfterNodeWork([this] { pump(); });
+  HF_TRY_VOID(startRuntime(snapshot, purpose));
+  HF_TRY_VOID(startModules());
+  if (purpose == Purpose::kServe) pump();
+  return {};
+}
+
+Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose purpose) {
+  Result<void> result;
+  environment_->enter([&] {
+    Local<Context> context = environment_->context();
+    v8::Isolate* isolate = environment_->isolate();
+    v8::TryCatch caught(isolate);
+    Local<Object> native = Object::New(isolate);
+    installNatives(context, native);
+    Local<Value> arguments[] = {native, environment_->nodeRequire(), configObject(context, snapshot, purpose)};
+    Local<Value> runtime;
+    const bool ran = environment_->turn([&] {
+      Local<Function> create;
+      if (js::compileRuntime(context, shard_.options().runtimeSource).ToLocal(&create)) {
+        Local<Value> made;
+        if (create->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&made)) runtime = made;
+      }
+    });
+    if (!ran || runtime.IsEmpty() || !runtime->IsObject()) {
+      result = fail(Errc::kInternal, "the runtime did not start: " + js::exceptionText(context, caught));
+      return;
+    }
+    runtime_.Reset(isolate, runtime.As<Object>());
+  });
+  return result;
+}
+
+Result<void> Isolate::startModules() {
+  std::vector<js::UserModule> modules;
+  for (const catalog::Module& module : version_->modules) {
+    if (module.kind == catalog::ModuleKind::kSourceMap) continue;
+    modules.push_back({.name = module.name, .kind = moduleKind(module.kind), .content = module.content});
+  }
+  Result<void> result;
+  environment_->enter([&] {
+    Local<Context> context = environment_->context();
+    v8::Isolate* isolate = environment_->isolate();
+    inside_ = true;
+    Local<Object> maps = Object::New(isolate);
+    for (const catalog::Module& module : version_->modules) {
+      if (module.kind != catalog::ModuleKind::kSourceMap) continue;
+      maps->Set(context, js::newString(isolate, module.name), js::newString(isolate, asText(module.content))).Check();
+    }
+    callRuntime("setSourceMaps", [&](v8::Isolate*, auto& out) { out.push_back(maps); });
+    auto graph = js::ModuleGraph::load(
+        *environment_, std::move(modules), version_->mainModule,
+        [this](std::string_view specifier) -> v8::MaybeLocal<Object> {
+          Local<Value> exports;
+          const bool found = callRuntime("builtinModule", [&](v8::Isolate* i, auto& out) {
+                               out.push_back(js::newString(i, specifier));
+                             }).ToLocal(&exports) && exports->IsObject();
+          if (!found) return {};
+          return exports.As<Object>();
+        },
+        [this](Local<Context> c, Local<Value> error) {
+          Local<Value> text;
+          const bool described =
+              callRuntime("describeException", [&](v8::Isolate*, auto& out) { out.push_back(error); }).ToLocal(&text);
+          return described ? js::toStdString(environment_->isolate(), text) : js::exceptionText(c, error);
+        });
+    if (!graph) {
+      result = std::unexpected(graph.error());
+    } else {
+      modules_ = *std::move(graph);
+      Local<Value> reports;
+      v8::TryCatch caught(isolate);
+      const bool set = callRuntime("setMain", [&](v8::Isolate*, auto& out) {
+                         out.push_back(modules_->mainNamespace());
+                       }).ToLocal(&reports);
+      result = set ? readExports(context, reports) : fail(Errc::kScript, js::exceptionText(context, caught));
+    }
+    inside_ = false;
+  });
+  return result;
+}
+
+Result<void> Isolate::readExports(Local<Context> context, Local<Value> reports) {
+  v8::Isolate* isolate = environment_->isolate();
+  const auto list = reports.As<v8::Array>();
+  for (std::uint32_t i = 0; i < list->Length(); i++) {
+    Local<Value> item;
+    if (!list->Get(context, i).ToLocal(&item) || !item->IsObject()) continue;
+    const auto field = [&](const char* name) {
+      return item.As<Object>()->Get(context, js::newString(isolate, name)).ToLocalChecked();
+    };
+    exports_.push_back({.name = js::toStdString(isolate, field("name")),
+                        .kind = js::toStdString(isolate, field("kind")),
+                        .handlers = js::toStdStrings(context, field("handlers").As<v8::Array>())});
+  }
+  return {};
+}
+
+Local<Object> Isolate::configObject(Local<Context> context, const catalog::Snapshot& snapshot, Purpose purpose) {
+  v8::Isolate* isolate = environment_->isolate();
+  const auto text = [&](std::string_view value) { return js::newString(isolate, value); };
+  const auto set = [&](Local<Object> object, const char* name, Local<Value> value) {
+    object->Set(context, text(name), value).Check();
+  };
+  Local<Object> config = Object::New(isolate);
+  set(config, "address", v8::Number::New(isolate, static_cast<double>(address_)));
+  set(config, "shard", v8::Number::New(isolate, shard_.index()));
+  set(config, "shardCount", v8::Number::New(isolate, shard_.group().servingCount()));
+  set(config, "script", text(version_->scriptName));
+  set(config, "versionId", text(version_->id));
+  set(config, "versionTag", text(version_->tag));
+  set(config, "versionCreatedOn", text(version_->createdOn));
+  set(config, "compatibilityDate", text(version_->compatibilityDate));
+  v8::LocalVector<Value> flags(isolate);
+  for (const std::string& flag : version_->compatibilityFlags) flags.push_back(text(flag));
+  set(config, "compatibilityFlags", v8::Array::New(isolate, flags.data(), flags.size()));
+  v8::LocalVector<Value> bindings(isolate);
+  for (const catalog::Binding& binding : version_->bindings) {
+    Local<Object> item = Object::New(isolate);
+    set(item, "name", text(binding.name));
+    set(item, "kind", text(bindingKindName(binding.kind)));
+    set(item, "text", text(binding.text));
+    set(item, "json", text(binding.text));
+    set(item, "part", text(binding.part));
+    set(item, "ns", text(binding.ns.hex()));
+    set(item, "className", text(binding.className));
+    set(item, "script", text(binding.script));
+    set(item, "entrypoint", text(binding.entrypoint));
+    set(item, "props", text(binding.propsJson));
+    bindings.push_back(item);
+  }
+  set(config, "bindings", v8::Array::New(isolate, bindings.data(), bindings.size()));
+  v8::LocalVector<Value> namespaces(isolate);
+  for (const auto& [id, ns] : snapshot.namespaces) {
+    if (ns.script != version_->scriptName) continue;
+    Local<Object> item = Object::New(isolate);
+    set(item, "ns", text(id.hex()));
+    set(item, "className", text(ns.className));
+    set(item, "useSqlite", v8::Boolean::New(isolate, ns.useSqlite));
+    namespaces.push_back(item);
+  }
+  set(config, "namespaces", v8::Array::New(isolate, namespaces.data(), namespaces.size()));
+  set(config, "checking", v8::Boolean::New(isolate, purpose == Purpose::kCheck));
+  return config;
+}
+
+// --- entering and turns
+
+Local<Function> Isolate::runtimeFunction(const char* name) {
+  v8::Isolate* isolate = environment_->isolate();
+  v8::Global<Function>& slot = functions_[name];
+  if (slot.IsEmpty()) {
+    Local<Context> context = environment_->context();
+    Local<Value> function;
+    const bool found = runtime_.Get(isolate)->Get(context, js::newString(isolate, name)).ToLocal(&function);
+    HF_CHECK(found && function->IsFunction(), "runtime.ts has every function of the Runtime interface");
+    slot.Reset(isolate, function.As<Function>());
+  }
+  return slot.Get(isolate);
+}
+
+v8::MaybeLocal<Value> Isolate::callRuntime(const char* function, const Fill& fill) {
+  v8::Isolate* isolate = environment_->isolate();
+  v8::EscapableHandleScope scope(isolate);
+  v8::LocalVector<Value> arguments(isolate);
+  if (fill) fill(isolate, arguments);
+  Local<Value> result;
+  v8::TryCatch caught(isolate);
+  const Local<Context> context = environment_->context();
+  if (!runtimeFunction(function)->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data()).ToLocal(&result)) {
+    if (!caught.HasTerminated()) {
+      shard_.dependencies().log.error("the runtime threw", {{"function", function}, {"error", js::exceptionText(context, caught)}});
+    }
+    return {};
+  }
+  return scope.Escape(result);
+}
+
+void Isolate::tellRuntime(const char* function, const Fill& arguments) {
+  if (condemned_ || runtime_.IsEmpty()) return;
+  if (inside_) {
+    callRuntime(function, arguments);
+    return;
+  }
+  environment_->enter([&] {
+    inside_ = true;
+    callRuntime(function, arguments);
+    inside_ = false;
+  });
+  pump();
+}
+
+void Isolate::pump() {
+  if (pumping_ || inside_ || condemned_ || runtime_.IsEmpty()) return;
+  pumping_ = true;
+  environment_->enter([&] {
+    inside_ = true;
+    v8::Isolate* isolate = environment_->isolate();
+    const Local<Context> context = environment_->context();
+    bool more = true;
+    for (int i = 0; more; i++) {
+      if (i == kTurnsPerRound) {
+        if (!std::exchange(continuing_, true)) {
+          shard_.loop().post([&shard = shard_, address = address_, this] {
+            if (shard.isLive(address)) {
+              continuing_ = false;
+              pump();
+            }
+          });
+        }
+        break;
+      }
+      awake_ = false;
+      more = false;
+      const bool finished = environment_->turn([&] {
+        v8::HandleScope scope(isolate);
+        Local<Value> result;
+        if (runtimeFunction("runTurn")->Call(context, runtime_.Get(isolate), 0, nullptr).ToLocal(&result)) {
+          more = result->IsTrue();
+        }
+      });
+      if (!finished) {
+        condemn();
+        break;
+      }
+      databases_.endTurn();
+      failPending();
+      more = more || awake_;
+    }
+    inside_ = false;
+  });
+  pumping_ = false;
+  if (retired_ && !condemned_ && activity() == 0) shard_.dispose(address_);
+}
+
+void Isolate::failPending() {
+  for (auto& [database, why] : std::exchange(failed_, {})) {
+    callRuntime("databaseFailed", [&](v8::Isolate* isolate, auto& out) {
+      out.push_back(v8::Number::New(isolate, static_cast<double>(database)));
+      out.push_back(js::newString(isolate, why.message));
+    });
+    awake_ = true;
+  }
+}
+
+void Isolate::condemn() {
+  if (std::exchange(condemned_, true)) return;
+  const std::string why(environment_->condemnedBecause());
+  shard_.dependencies().log.error("isolate terminated", {{"script", version_->scriptName}, {"version", version_->id}, {"reason", why}});
+  // What its objects wrote in the turn that was cut is dropped; what they had committed stays.
+  databases_.closeAll();
+  shard_.dispose(address_);
+}
+
+std::size_t Isolate::activity() {
+  if (condemned_ || runtime_.IsEmpty()) return 0;
+  std::size_t count = 0;
+  const auto ask = [&] {
+    Local<Value> result;
+    if (callRuntime("activity", nullptr).ToLocal(&result) && result->IsNumber()) {
+      count = static_cast<std::size_t>(result.As<v8::Number>()->Value());
+    }
+  };
+  if (inside_) {
+    ask();
+  } else {
+    environment_->enter([&] {
+      inside_ = true;
+      ask();
+      inside_ = false;
+    });
+  }
+  return count + http_.count();
+}
+
+// --- what happens to the isolate
+
+void Isolate::fetch(FetchRequest request) {
+  const auto exchange = request.exchange;
+  const std::uint64_t id = http_.add(exchange);
+  const std::optional<std::uint64_t> length = exchange->contentLength();
+  const double bodyLength = !exchange->hasBody() ? -1 : (length ? static_cast<double>(*length) : -2);
+  tellRuntime("fetch", [&](v8::Isolate* isolate, auto& out) {
+    v8::LocalVector<Value> headers(isolate);
+    headers.reserve(request.headers.size());
+    for (const std::string& text : request.headers) headers.push_back(js::newLatin1String(isolate, text));
+    out.push_back(v8::Number::New(isolate, static_cast<double>(id)));
+    out.push_back(js::internedString(isolate, request.method));
+    out.push_back(js::newString(isolate, request.url));
+    out.push_back(v8::Array::New(isolate, headers.data(), headers.size()));
+    out.push_back(v8::Number::New(isolate, bodyLength));
+    out.push_back(v8::Boolean::New(isolate, exchange->isWebSocketUpgrade()));
+  });
+}
+
+void Isolate::message(const Message& message) {
+  tellRuntime("message", [&](v8::Isolate* isolate, auto& out) {
+    Local<Value> value;
+    if (!js::deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
+    out.push_back(value);
+  });
+}
+
+void Isolate::actorMessage(const ObjectKey& object, const std::string& name, const Message& message) {
+  tellRuntime("actorMessage", [&](v8::Isolate* isolate, auto& out) {
+    Local<Value> value;
+    if (!js::deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
+    out.push_back(js::newString(isolate, object.ns.hex()));
+    out.push_back(js::newString(isolate, object.id.hex()));
+    out.push_back(nameValue(isolate, name));
+    out.push_back(value);
+  });
+}
+
+void Isolate::peerGone(IsolateAddress address) {
+  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(v8::Number::New(isolate, static_cast<double>(address)));
+  });
+}
+
+void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
+  tellRuntime("durable", [&](v8::Isolate* isolate, auto& out) {
+    v8::LocalVector<Value> pairs(isolate);
+    pairs.reserve(commits.size() * 2);
+    for (const actor::DurableCommit& commit : commits) {
+      pairs.push_back(v8::Number::New(isolate, static_cast<double>(commit.database)));
+      pairs.push_back(v8::Number::New(isolate, static_cast<double>(commit.commit)));
+    }
+    out.push_back(v8::Array::New(isolate, pairs.data(), pairs.size()));
+  });
+}
+
+void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount) {
+  tellRuntime("alarm", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(js::newString(isolate, object.ns.hex()));
+    out.push_back(js::newString(isolate, object.id.hex()));
+    out.push_back(nameValue(isolate, name));
+    out.push_back(v8::Number::New(isolate, static_cast<double>(scheduledAt)));
+    out.push_back(v8::Integer::New(isolate, retryCount));
+  });
+}
+
+void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
+  retired_ = true;
+  tellRuntime("codeUpdated", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(js::newString(isolate, mode == catalog::CodeUpdateMode::kDeferred ? "deferred" : "now"));
+    out.push_back(v8::Number::New(isolate, static_cast<double>(deadline)));
+  });
+}
+
+void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
+  tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
+    v8::LocalVector<Value> list(isolate);
+    for (const NamespaceId& ns : namespaces) list.push_back(js::newString(isolate, ns.hex()));
+    out.push_back(v8::Array::New(isolate, list.data(), list.size()));
+  });
+}
+
+void Isolate::failDatabases(const Error& why) {
+  for (const actor::DatabaseHandle database : databases_.handles()) failed_.emplace_back(database, why);
+  if (failed_.empty() || condemned_ || inside_) return;
+  environment_->enter([&] {
+    inside_ = true;
+    failPending();
+    inside_ = false;
+  });
+  pump();
+}
+
+void Isolate::drain(Task done) {
+  if (condemned_ || runtime_.IsEmpty()) {
+    done();
+    return;
+  }
+  tellRuntime("drain", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(js::newFunction(isolate->GetCurrentContext(), std::move(done)));
+  });
+}
+
+// --- DatabaseHost
+
+void Isolate::onCommit(actor::DatabaseHandle database, std::uint64_t commit, std::optional<ledger::Position> position) {
+  shard_.commit({.isolate = address_, .database = database, .commit = commit}, position);
+}
+
+void Isolate::onCommitFailed(actor::DatabaseHandle database, const Error& why) {
+  failed_.emplace_back(database, why);
+}
+
+void Isolate::onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) {
+  shard_.alarmStored(object, at, name);
+}
+
+}  // namespace hf::worker
