@@ -15,6 +15,7 @@
 
 #include "actor/databases.h"
 #include "js/environment.h"
+#include "js/modules.h"
 #include "web/http_binding.h"
 #include "web/pipe_binding.h"
 #include "worker/shard.h"
@@ -99,6 +100,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   web::HttpBinding http_;
   v8::Global<v8::Object> runtime_;
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
+  std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
   bool inside_ = false;
   bool pumping_ = false;

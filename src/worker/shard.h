@@ -75,6 +75,9 @@ class Shard final : public ledger::DurabilityListener {
   Result<Isolate*> isolateFor(std::string_view script, std::uint32_t pin);
   // The isolate that is to run a new instance of `object`.
   Result<Isolate*> isolateForObject(const ObjectKey& object);
+  // False once free() has run for it: pointers to it are then dangling.
+  [[nodiscard]] bool isLive(IsolateAddress address) const { return isolates_.contains(address); }
+  [[nodiscard]] std::uint32_t random() { return static_cast<std::uint32_t>(random_()); }
   // True when `isolate` may own (or owns) `object`.
   bool claim(const ObjectKey& object, const Isolate& isolate);
 

@@ -1,0 +1,241 @@
+// The functions of `Native` (web/native.ts) that concern the isolate itself: log, clone, ids, messages, placement.
+#include "worker/natives.h"
+
+#include <openssl/rand.h>
+
+#include "base/check.h"
+#include "js/modules.h"
+#include "js/serializer.h"
+#include "worker/isolate.h"
+
+namespace hf::worker {
+namespace {
+
+using v8::FunctionCallbackInfo;
+using v8::Local;
+using v8::Value;
+
+LogLevel levelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warn") return LogLevel::kWarn;
+  if (name == "error") return LogLevel::kError;
+  return LogLevel::kInfo;
+}
+
+}  // namespace
+
+struct Isolate::Natives {
+  using Info = FunctionCallbackInfo<Value>;
+
+  static Isolate& self(const Info& info) {
+    return *static_cast<Isolate*>(info.Data().As<v8::External>()->Value(v8::kExternalPointerTypeTagDefault));
+  }
+  static std::string text(const Info& info, int index) { return js::toStdString(info.GetIsolate(), info[index]); }
+
+  static NamespaceId namespaceOf(const Info& info, int index) {
+    auto ns = NamespaceId::parse(text(info, index));
+    HF_CHECK(ns.has_value(), "the runtime passes namespaces as C++ gave them");
+    return *ns;
+  }
+
+  static ObjectKey objectOf(const Info& info) {
+    ObjectKey object{.ns = namespaceOf(info, 0), .id = {}};
+    const bool valid = fromHex(text(info, 1), object.id.bytes);
+    HF_CHECK(valid, "the runtime passes ids as C++ gave them");
+    return object;
+  }
+
+  static void wake(const Info& info) {
+    Isolate& isolate = self(info);
+    isolate.awake_ = true;
+    if (isolate.inside_ || std::exchange(isolate.continuing_, true)) return;
+    isolate.shard_.loop().post([&shard = isolate.shard_, address = isolate.address_, it = &isolate] {
+      if (!shard.isLive(address)) return;
+      it->continuing_ = false;
+      it->pump();
+    });
+  }
+
+  // --- log
+
+  static void log(const Info& info) {
+    const Isolate& isolate = self(info);
+    const LogLevel level = levelOf(text(info, 0));
+    const Log& log = isolate.shard_.dependencies().log;
+    if (!log.wants(level)) return;
+    const std::string where = text(info, 2);
+    if (where.empty()) {
+      log.write(level, text(info, 1), {{"script", isolate.version_->scriptName}});
+    } else {
+      log.write(level, text(info, 1), {{"script", isolate.version_->scriptName}, {"object", where}});
+    }
+  }
+
+  static void logException(const Info& info) {
+    const Isolate& isolate = self(info);
+    isolate.shard_.dependencies().log.error("uncaught exception", {{"script", isolate.version_->scriptName},
+                                                                   {"version", isolate.version_->id},
+                                                                   {"event", text(info, 0)},
+                                                                   {"exception", text(info, 1) + ": " + text(info, 2)},
+                                                                   {"stack", text(info, 3)},
+                                                                   {"object", text(info, 4)}});
+  }
+
+  // --- structured clone
+
+  static js::CloneMode modeOf(const Info& info, int index) {
+    return info[index].As<v8::Int32>()->Value() == 0 ? js::CloneMode::kStorage : js::CloneMode::kRpc;
+  }
+
+  static void serialize(const Info& info) {
+    Bytes bytes;
+    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1), bytes)) return;
+    info.GetReturnValue().Set(js::newArrayBuffer(info.GetIsolate(), bytes));
+  }
+
+  static void deserialize(const Info& info) {
+    Local<Value> value;
+    if (js::deserialize(info.GetIsolate()->GetCurrentContext(), js::bytesOf(info[0])).ToLocal(&value)) {
+      info.GetReturnValue().Set(value);
+    }
+  }
+
+  static void clone(const Info& info) {
+    Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+    Bytes bytes;
+    if (!js::serialize(context, info[0], modeOf(info, 1), bytes)) return;
+    Local<Value> value;
+    if (js::deserialize(context, bytes).ToLocal(&value)) info.GetReturnValue().Set(value);
+  }
+
+  static void moduleValue(const Info& info) {
+    v8::Isolate* isolate = info.GetIsolate();
+    const std::string part = text(info, 0);
+    for (const catalog::Module& module : self(info).version_->modules) {
+      if (module.name != part) continue;
+      Local<Value> value;
+      if (js::moduleValue(isolate->GetCurrentContext(), kindOf(module.kind), module.content).ToLocal(&value)) {
+        info.GetReturnValue().Set(value);
+      }
+      return;
+    }
+    js::throwError(isolate, {Errc::kScript, "No such module \"" + part + "\"."});
+  }
+
+  static js::UserModule::Kind kindOf(catalog::ModuleKind kind) {
+    switch (kind) {
+      case catalog::ModuleKind::kText: return js::UserModule::Kind::kText;
+      case catalog::ModuleKind::kWasm: return js::UserModule::Kind::kWasm;
+      case catalog::ModuleKind::kJson: return js::UserModule::Kind::kJson;
+      default: return js::UserModule::Kind::kData;
+    }
+  }
+
+  // --- ids
+
+  static const IdFactory& idsOf(const Info& info) {
+    Isolate& isolate = self(info);
+    const std::string ns = text(info, 0);
+    return isolate.idFactories_.try_emplace(ns, ns).first->second;
+  }
+
+  static void idFromName(const Info& info) {
+    info.GetReturnValue().Set(js::newString(info.GetIsolate(), idsOf(info).fromName(text(info, 1)).hex()));
+  }
+
+  static void idRandom(const Info& info) {
+    std::array<std::uint8_t, 16> random{};
+    HF_CHECK(RAND_bytes(random.data(), random.size()) == 1, "the host's random source works");
+    info.GetReturnValue().Set(js::newString(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
+  }
+
+  static void idParse(const Info& info) {
+    auto id = idsOf(info).parse(text(info, 1));
+    if (!id) return js::throwError(info.GetIsolate(), id.error());
+    info.GetReturnValue().Set(js::newString(info.GetIsolate(), id->hex()));
+  }
+
+  // --- messages
+
+  static void send(const Info& info) {
+    Isolate& isolate = self(info);
+    Bytes bytes;
+    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc, bytes)) return;
+    isolate.shard_.send(static_cast<IsolateAddress>(info[0].As<v8::Number>()->Value()),
+                        Message{.from = isolate.address_, .bytes = std::move(bytes)});
+  }
+
+  static void sendToActor(const Info& info) {
+    Isolate& isolate = self(info);
+    const ObjectKey object = objectOf(info);
+    if (!isolate.shard_.snapshot().namespaces.contains(object.ns)) {
+      return js::throwError(info.GetIsolate(), {Errc::kNotFound, "Worker not found."});
+    }
+    Bytes bytes;
+    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc, bytes)) return;
+    isolate.shard_.sendToActor(object, info[2]->IsString() ? text(info, 2) : std::string(),
+                               Message{.from = isolate.address_, .bytes = std::move(bytes)});
+  }
+
+  static void scriptAddress(const Info& info) {
+    Isolate& isolate = self(info);
+    auto target = isolate.shard_.isolateFor(text(info, 0), isolate.shard_.random());
+    if (!target) {
+      if (target.error().code != Errc::kNotFound) {
+        isolate.shard_.dependencies().log.error("script did not start", {{"script", text(info, 0)}, {"error", target.error().message}});
+      }
+      info.GetReturnValue().Set(0);
+      return;
+    }
+    info.GetReturnValue().Set(static_cast<double>((*target)->address()));
+  }
+
+  // --- placement
+
+  static void claimActor(const Info& info) {
+    Isolate& isolate = self(info);
+    info.GetReturnValue().Set(isolate.shard_.claim(objectOf(info), isolate));
+  }
+
+  static void releaseActor(const Info& info) {
+    Isolate& isolate = self(info);
+    isolate.shard_.actors().release(objectOf(info), isolate.address_);
+  }
+
+  static void alarmDone(const Info& info) {
+    const std::string outcome = text(info, 2);
+    auto value = actor::AlarmOutcome::kOk;
+    if (outcome == "cancelled") value = actor::AlarmOutcome::kCancelled;
+    if (outcome == "retry") value = actor::AlarmOutcome::kRetry;
+    if (outcome == "retry-uncounted") value = actor::AlarmOutcome::kRetryUncounted;
+    if (outcome == "abandon") value = actor::AlarmOutcome::kAbandon;
+    self(info).shard_.alarmDone(objectOf(info), value);
+  }
+};
+
+void Isolate::installNatives(v8::Local<v8::Context> context, v8::Local<v8::Object> native) {
+  const auto add = [&](const char* name, v8::FunctionCallback callback) {
+    js::setMethod(context, native, name, callback, this);
+  };
+  add("wake", Natives::wake);
+  add("log", Natives::log);
+  add("logException", Natives::logException);
+  add("serialize", Natives::serialize);
+  add("deserialize", Natives::deserialize);
+  add("clone", Natives::clone);
+  add("moduleValue", Natives::moduleValue);
+  add("idFromName", Natives::idFromName);
+  add("idRandom", Natives::idRandom);
+  add("idParse", Natives::idParse);
+  add("send", Natives::send);
+  add("sendToActor", Natives::sendToActor);
+  add("scriptAddress", Natives::scriptAddress);
+  add("claimActor", Natives::claimActor);
+  add("releaseActor", Natives::releaseActor);
+  add("alarmDone", Natives::alarmDone);
+  databases_.install(context, native);
+  pipes_.install(context, native);
+  http_.install(context, native);
+}
+
+}  // namespace hf::worker
