@@ -1,0 +1,12 @@
+# holdfast.node: all rooms in one shared library, loaded by the pinned Node binary (docs/architecture.md section 2).
+if(TARGET hf_server)
+  add_library(holdfast MODULE ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  # server/ holds the entry point, which nobody calls by name: it is linked whole. The rest comes as it is needed.
+  target_link_libraries(holdfast PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,hf_server>" hf_runtime_js)
+  hf_addon_link(holdfast)
+  set_target_properties(holdfast PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endif()
+
+# The launcher beside it, so that the build folder can be run, moved and packed as a whole.
+configure_file(${CMAKE_SOURCE_DIR}/cli/holdfast ${CMAKE_BINARY_DIR}/bin/holdfast COPYONLY)
+configure_file(${CMAKE_SOURCE_DIR}/cli/main.cjs ${CMAKE_BINARY_DIR}/main.cjs COPYONLY)
