@@ -1,0 +1,214 @@
+// Environment: one Node environment, which is one V8 isolate, on one shard's thread.
+//
+// Invariants
+//  1. Only the shard's thread touches it (the watchdog and V8's helpers only ask the isolate to terminate).
+//  2. JavaScript runs inside turn() or from this environment's libuv loop, which counts as a turn as well.
+//  3. Once condemned, it runs no JavaScript any more; the owner destroys it soon.
+//  4. An idle environment costs no wake-ups: its libuv loop is run only when its backend has something ready, a timer of
+//     it is due, or JavaScript has changed what it waits for.
+//
+//   running ──limit reached, process.exit──► condemned ──~Environment──► gone
+#pragma once
+
+#include <node.h>
+#include <uv.h>
+#include <v8.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/result.h"
+#include "js/platform.h"
+#include "js/watchdog.h"
+
+namespace hf::net {
+class EventLoop;
+}
+
+namespace hf::js {
+
+class CountingAllocator;
+class Modules;
+
+// Why an environment runs no more JavaScript.
+enum class Condemned : std::uint8_t { kNo, kCpu, kHeap, kExit };
+std::string_view condemnedText(Condemned reason);
+
+enum class Uncaught : std::uint8_t { kException, kRejection };
+
+struct EnvironmentOptions {
+  std::string name;  // for the log and for error messages: the script's name
+  std::size_t heapBytesMax = limits::kHeapBytesDefault;          // V8's heap; ArrayBuffers are counted apart, same limit
+  std::chrono::milliseconds cpuPerTurn = limits::kCpuPerTurnDefault;
+  // An exception nobody caught, a rejection nobody handled. Inside the environment; must not run user code.
+  std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught;
+  // Once, as a task of the shard's loop, when the environment was condemned, whatever it was doing then.
+  std::function<void(Condemned reason)> onCondemned;
+  // process.exit() and its like were called by internal code. Only informs: the environment is condemned with kExit.
+};
+
+class Environment final {
+ public:
+  // On the shard's thread, outside any other isolate's scope or inside one (scopes nest).
+  static Result<std::unique_ptr<Environment>> create(Platform& platform, net::EventLoop& loop, Watchdog& watchdog,
+                                                     EnvironmentOptions options);
+  // Own thread, not from within enter() or turn() of this environment. Works after a termination. Waits for libuv
+  // thread-pool work of this environment that cannot be cancelled (a long key derivation, say).
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  [[nodiscard]] v8::Isolate* isolate() const { return isolate_; }
+  // Inside enter() or turn() only.
+  [[nodiscard]] v8::Local<v8::Context> context() const { return context_.Get(isolate_); }
+  // Node's internal `require(id)`: public built-ins by their name without "node:", internal ones as "internal/...".
+  // Gives everything Node has; never hand it to user code.
+  [[nodiscard]] v8::Local<v8::Function> nodeRequire() const { return nodeRequire_.Get(isolate_); }
+  // Node's real `process` object. Its dangerous methods throw; `globalThis.process` still refers to it.
+  [[nodiscard]] v8::Local<v8::Object> nodeProcess() const { return nodeProcess_.Get(isolate_); }
+  // Built-ins as they were before user code ran.
+  [[nodiscard]] v8::Local<v8::Function> domExceptionClass() const { return domException_.Get(isolate_); }
+  [[nodiscard]] v8::Local<v8::Object> objectPrototype() const { return objectPrototype_.Get(isolate_); }
+
+  [[nodiscard]] Condemned condemned() const { return condemned_.load(std::memory_order_acquire); }
+  [[nodiscard]] const std::string& name() const { return options_.name; }
+  [[nodiscard]] net::EventLoop& loop() const { return loop_; }
+  [[nodiscard]] Platform& platform() const { return platform_; }
+  // Bytes of live ArrayBuffers, and what V8's heap uses now.
+  [[nodiscard]] std::size_t arrayBufferBytes() const;
+  [[nodiscard]] std::size_t heapBytes() const;
+
+  // Runs `body` inside the isolate and context; returns what it returns. Runs no microtasks: for conversions and for
+  // reading state. Nests, also with other environments' scopes.
+  template <class F>
+  auto enter(F&& body) -> std::invoke_result_t<F> {
+    const Entered entered(*this);
+    return std::forward<F>(body)();
+  }
+
+  // Runs `body` as a turn: watched, and when it returns next-ticks and microtasks have run. False: condemned (then
+  // `body` may have run in part or not at all). A JavaScript exception that leaves `body` goes to onUncaught.
+  template <class F>
+  bool turn(F&& body) {
+    if (condemned() != Condemned::kNo) return false;
+    const Entered entered(*this);
+    beginTurn();
+    {
+      const node::CallbackScope scope(env_, turnResource_.Get(isolate_), node::async_context{0, 0});
+      std::forward<F>(body)();
+      // A condemned environment must not run the microtasks that closing the scope would run.
+      if (condemned() != Condemned::kNo) [[unlikely]] stopJavaScript();
+    }
+    endTurn();
+    return condemned() == Condemned::kNo;
+  }
+
+  // Called after this environment's libuv loop has run, outside any scope: JavaScript may have queued turns.
+  void setAfterNodeWork(std::function<void()> callback) { afterNodeWork_ = std::move(callback); }
+
+  // The environment whose scope this thread is in; nullptr outside. For V8 callbacks that carry no data.
+  static Environment* current() { return current_; }
+  // Where user modules live, once made (modules.h).
+  [[nodiscard]] Modules* modules() const { return modules_; }
+  void setModules(Modules* modules) { modules_ = modules; }
+
+  // JavaScript is running or a scope is open.
+  [[nodiscard]] bool isEntered() const { return depth_ != 0; }
+
+ private:
+  class Entered final {
+   public:
+    explicit Entered(Environment& environment)
+        : environment_(environment),
+          outer_(std::exchange(current_, &environment)),
+          isolateScope_(environment.isolate_),
+          handleScope_(environment.isolate_),
+          contextScope_(environment.context_.Get(environment.isolate_)) {
+      ++environment_.depth_;
+    }
+    ~Entered() {
+      current_ = outer_;
+      if (--environment_.depth_ == 0) environment_.updateWatch();
+    }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+
+   private:
+    Environment& environment_;
+    Environment* const outer_;
+    const v8::Isolate::Scope isolateScope_;
+    const v8::HandleScope handleScope_;
+    const v8::Context::Scope contextScope_;
+  };
+
+  Environment(Platform& platform, net::EventLoop& loop, Watchdog& watchdog, EnvironmentOptions options);
+  Result<void> start();
+  Result<void> createNode();
+  Result<void> loadNode();
+  void limitHeap();
+  void limitStack();
+  void disposeNode();
+
+  void beginTurn() { watched_->beginTurn(); }
+  void endTurn() { watched_->endTurn(); }
+  void stopJavaScript();
+  // Any thread. The first reason stays.
+  void condemn(Condemned reason);
+  static std::size_t onNearHeapLimit(void* self, std::size_t current, std::size_t initial);
+
+  // After each scope: does libuv wait for something else than what the shard's loop watches for us?
+  void updateWatch() {
+    const int timeout = uv_backend_timeout(&uv_);
+    if (timeout < 0 ? armedAtMs_ == kNever : timeout > 0 && uv_now(&uv_) + static_cast<unsigned>(timeout) == armedAtMs_) {
+      return;
+    }
+    rearm(timeout);
+  }
+  void rearm(int timeout);
+  void runNode();
+
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  static constexpr std::uint64_t kAtOnce = 0;
+  static thread_local Environment* current_;
+
+  // Fixed once made
+  Platform& platform_;
+  net::EventLoop& loop_;
+  Watchdog& watchdog_;
+  const EnvironmentOptions options_;
+  std::shared_ptr<CountingAllocator> allocator_;  // shared with V8's backing stores, which may outlive the isolate
+  std::shared_ptr<Environment*> alive_;           // held by tasks of the loop; null when we are gone
+  uv_loop_t uv_{};
+  uv_async_t keepAlive_{};  // keeps uv_backend_timeout truthful when everything else is unreferenced
+  v8::Isolate* isolate_ = nullptr;
+  node::IsolateData* isolateData_ = nullptr;
+  node::Environment* env_ = nullptr;
+  v8::Global<v8::Context> context_;
+  v8::Global<v8::Function> nodeRequire_;
+  v8::Global<v8::Object> nodeProcess_;
+  v8::Global<v8::Function> domException_;
+  v8::Global<v8::Object> objectPrototype_;
+  v8::Global<v8::Object> turnResource_;
+  Watchdog::Entry* watched_ = nullptr;
+  // Shard thread only
+  std::function<void()> afterNodeWork_;
+  Modules* modules_ = nullptr;
+  unsigned depth_ = 0;
+  bool stopped_ = false;
+  bool runPosted_ = false;
+  std::uint64_t armedAtMs_ = kNever;  // uv_now units
+  std::uint64_t timer_ = 0;
+  // Any thread
+  std::atomic<Condemned> condemned_{Condemned::kNo};
+};
+
+}  // namespace hf::js

@@ -1,0 +1,45 @@
+// Structured clone to bytes and back, in V8's own format (version 15, which workerd's storage uses as well).
+// What cannot be cloned throws a DOMException named DataCloneError into the isolate.
+// Thread: the environment's. One buffer is kept between calls, so that a small value costs no allocation.
+#pragma once
+
+#include <v8.h>
+
+#include <optional>
+
+#include "base/bytes.h"
+#include "js/environment.h"
+
+namespace hf::js {
+
+enum class CloneMode : std::uint8_t {
+  kStorage,  // instances of classes become plain objects
+  kRpc,      // instances of classes, null-prototype objects and functions are refused
+};
+
+class Serializer final {
+ public:
+  // `environment` outlives it.
+  explicit Serializer(Environment& environment);
+  ~Serializer();
+  Serializer(const Serializer&) = delete;
+  Serializer& operator=(const Serializer&) = delete;
+
+  // Inside the environment. Empty: an exception is pending. The view holds until the next call of this Serializer
+  // (user code may run in getters while a value is written; a nested call works, but ends the view).
+  std::optional<BytesView> serialize(v8::Local<v8::Context> context, v8::Local<v8::Value> value, CloneMode mode);
+  // Empty: an exception is pending (the bytes are broken). `bytes` are not kept.
+  v8::MaybeLocal<v8::Value> deserialize(v8::Local<v8::Context> context, BytesView bytes);
+  // Both in one: for what stays in this isolate. Primitives come back as they are.
+  v8::MaybeLocal<v8::Value> clone(v8::Local<v8::Context> context, v8::Local<v8::Value> value, CloneMode mode);
+
+ private:
+  class Delegate;
+  bool writePrimitive(v8::Local<v8::Value> value);
+
+  Environment& environment_;
+  Bytes buffer_;
+  bool busy_ = false;
+};
+
+}  // namespace hf::js
