@@ -10,7 +10,9 @@
 #   PURE  sources of a V8 room that do not touch V8. They become hf_NAME_pure, with an ordinary NAME_pure_test from
 #         their *_test.cc, and are built under the sanitizers too, where V8 rooms are not.
 #   BENCH_DEPS, TEST_LIBS  further libraries of benches and fuzz targets, and of tests.
-set(HF_WARNINGS -Wall -Wextra -Wshadow -Wno-unused-parameter -Werror)
+set(HF_WARNINGS -Wall -Wextra -Wshadow -Wno-unused-parameter
+    # Every field of our structs has a default.
+    -Wno-missing-designated-field-initializers -Werror)
 # From the host's config.gypi: what changes the layout of V8's types must match. The pinned build sets none of
 # V8_COMPRESS_POINTERS, V8_ENABLE_SANDBOX, V8_31BIT_SMIS_ON_64BIT_ARCH; cmake/CheckHost.cmake fails if that changes.
 # The cast warning is in node.h's own NODE_MODULE_INIT.

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "actor/sql_values.h"
+#include "actor/strings.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "js/convert.h"
-#include "js/serializer.h"
 
 namespace hf::actor {
 namespace {
@@ -25,24 +25,22 @@ constexpr char kTooLong[] = "string or blob too big: SQLITE_TOOBIG";
 struct DatabaseTable::Natives {
   using Info = FunctionCallbackInfo<Value>;
 
-  static DatabaseTable& self(const Info& info) {
-    return *static_cast<DatabaseTable*>(info.Data().As<v8::External>()->Value(v8::kExternalPointerTypeTagDefault));
-  }
+  static DatabaseTable& self(const Info& info) { return js::selfOf<DatabaseTable>(info); }
 
   static void open(const Info& info) {
     DatabaseTable& table = self(info);
     Isolate* isolate = info.GetIsolate();
     ObjectKey object;
-    const bool valid = fromHex(js::toStdString(isolate, info[0]), object.ns.bytes) &&
-                       fromHex(js::toStdString(isolate, info[1]), object.id.bytes);
+    const bool valid = fromHex(js::toUtf8(isolate, info[0]), object.ns.bytes) &&
+                       fromHex(js::toUtf8(isolate, info[1]), object.id.bytes);
     HF_CHECK(valid, "the runtime passes ids as C++ gave them");
     if (const auto it = table.byObject_.find(object); it != table.byObject_.end()) {
       info.GetReturnValue().Set(static_cast<double>(it->second));
       return;
     }
-    std::string name = info[2]->IsString() ? js::toStdString(isolate, info[2]) : std::string();
+    std::string name = info[2]->IsString() ? js::toUtf8(isolate, info[2]) : std::string();
     auto database = table.store_.open(object, name);
-    if (!database) return js::throwError(isolate, database.error());
+    if (!database) return js::throwResultError(isolate, database.error());
     const DatabaseHandle handle = table.nextHandle_++;
     table.open_.emplace(handle, Open{.object = object, .name = std::move(name), .database = *std::move(database)});
     table.byObject_.emplace(object, handle);
@@ -62,14 +60,14 @@ struct DatabaseTable::Natives {
   static void broken(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr || !open->database->broken()) return;
-    info.GetReturnValue().Set(js::newString(info.GetIsolate(), open->database->broken()->message));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), open->database->broken()->message));
   }
 
   static void abort(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
     self(info).closeCursorsOf(static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value()));
-    open->database->abort({Errc::kDisconnected, js::toStdString(info.GetIsolate(), info[1])});
+    open->database->abort({Errc::kDisconnected, js::toUtf8(info.GetIsolate(), info[1])});
   }
 
   // --- key-value
@@ -78,11 +76,11 @@ struct DatabaseTable::Natives {
     Isolate* isolate = info.GetIsolate();
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
-    auto value = open->database->get(js::toStdString(isolate, info[1]));
-    if (!value) return js::throwError(isolate, value.error());
+    auto value = open->database->get(js::toUtf8(isolate, info[1]));
+    if (!value) return js::throwResultError(isolate, value.error());
     if (!*value) return;
     Local<Value> result;
-    if (js::deserialize(isolate->GetCurrentContext(), **value).ToLocal(&result)) info.GetReturnValue().Set(result);
+    if (self(info).serializer_->deserialize(isolate->GetCurrentContext(), **value).ToLocal(&result)) info.GetReturnValue().Set(result);
   }
 
   static void kvGetMany(const Info& info) {
@@ -90,17 +88,17 @@ struct DatabaseTable::Natives {
     Local<v8::Context> context = isolate->GetCurrentContext();
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
-    std::vector<std::string> keys = js::toStdStrings(context, info[1].As<v8::Array>());
+    std::vector<std::string> keys = toStrings(context, info[1].As<v8::Array>());
     std::sort(keys.begin(), keys.end());
     keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
-    std::vector<Local<Value>> flat;
+    v8::LocalVector<Value> flat(isolate);
     for (const std::string& key : keys) {
       auto value = open->database->get(key);
-      if (!value) return js::throwError(isolate, value.error());
+      if (!value) return js::throwResultError(isolate, value.error());
       if (!*value) continue;
       Local<Value> result;
-      if (!js::deserialize(context, **value).ToLocal(&result)) return;
-      flat.push_back(js::newString(isolate, key));
+      if (!self(info).serializer_->deserialize(context, **value).ToLocal(&result)) return;
+      flat.push_back(js::string(isolate, key));
       flat.push_back(result);
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
@@ -108,15 +106,15 @@ struct DatabaseTable::Natives {
 
   static bool put(const Info& info, Open& open, Local<Value> key, Local<Value> value) {
     Isolate* isolate = info.GetIsolate();
-    Bytes bytes;
-    if (!js::serialize(isolate->GetCurrentContext(), value, js::CloneMode::kStorage, bytes)) return false;
-    const std::string keyText = js::toStdString(isolate, key);
-    if (keyText.size() + bytes.size() > limits::kKeyPlusValueBytesMax) {
-      js::throwError(isolate, {Errc::kSql, kTooLong});
+    const std::string keyText = js::toUtf8(isolate, key);
+    const auto bytes = self(info).serializer_->serialize(isolate->GetCurrentContext(), value, js::CloneMode::kStorage);
+    if (!bytes) return false;
+    if (keyText.size() + bytes->size() > limits::kKeyPlusValueBytesMax) {
+      js::throwResultError(isolate, {Errc::kSql, kTooLong});
       return false;
     }
-    if (auto done = open.database->put(keyText, bytes); !done) {
-      js::throwError(isolate, done.error());
+    if (auto done = open.database->put(keyText, *bytes); !done) {
+      js::throwResultError(isolate, done.error());
       return false;
     }
     return true;
@@ -139,7 +137,7 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
     const auto flat = info[1].As<v8::Array>();
-    if (auto begun = open->database->beginSync(); !begun) return js::throwError(isolate, begun.error());
+    if (auto begun = open->database->beginSync(); !begun) return js::throwResultError(isolate, begun.error());
     for (std::uint32_t i = 0; i + 1 < flat->Length(); i += 2) {
       Local<Value> key;
       Local<Value> value;
@@ -150,7 +148,7 @@ struct DatabaseTable::Natives {
         return;
       }
     }
-    if (auto done = open->database->commitSync(); !done) return js::throwError(isolate, done.error());
+    if (auto done = open->database->commitSync(); !done) return js::throwResultError(isolate, done.error());
     returnWritten(info, *open);
   }
 
@@ -158,8 +156,8 @@ struct DatabaseTable::Natives {
     Isolate* isolate = info.GetIsolate();
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
-    auto existed = open->database->remove(js::toStdString(isolate, info[1]));
-    if (!existed) return js::throwError(isolate, existed.error());
+    auto existed = open->database->remove(js::toUtf8(isolate, info[1]));
+    if (!existed) return js::throwResultError(isolate, existed.error());
     returnWritten(info, *open);
     info.GetReturnValue().Set(*existed);
   }
@@ -169,9 +167,9 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
     std::int32_t count = 0;
-    for (const std::string& key : js::toStdStrings(isolate->GetCurrentContext(), info[1].As<v8::Array>())) {
+    for (const std::string& key : toStrings(isolate->GetCurrentContext(), info[1].As<v8::Array>())) {
       auto existed = open->database->remove(key);
-      if (!existed) return js::throwError(isolate, existed.error());
+      if (!existed) return js::throwResultError(isolate, existed.error());
       if (*existed) count++;
     }
     returnWritten(info, *open);
@@ -180,10 +178,10 @@ struct DatabaseTable::Natives {
 
   static std::optional<std::string> field(Local<v8::Context> context, Local<v8::Object> object, const char* name) {
     Local<Value> value;
-    if (!object->Get(context, js::newString(context->GetIsolate(), name)).ToLocal(&value) || !value->IsString()) {
+    if (!object->Get(context, js::internalized(v8::Isolate::GetCurrent(), name)).ToLocal(&value) || !value->IsString()) {
       return std::nullopt;
     }
-    return js::toStdString(context->GetIsolate(), value);
+    return js::toUtf8(v8::Isolate::GetCurrent(), value);
   }
 
   static void kvList(const Info& info) {
@@ -198,18 +196,18 @@ struct DatabaseTable::Natives {
     options.end = field(context, given, "end");
     options.prefix = field(context, given, "prefix").value_or("");
     Local<Value> value;
-    if (!given->Get(context, js::newString(isolate, "reverse")).ToLocal(&value)) return;
+    if (!given->Get(context, js::string(isolate, "reverse")).ToLocal(&value)) return;
     options.reverse = value->BooleanValue(isolate);
-    if (!given->Get(context, js::newString(isolate, "limit")).ToLocal(&value)) return;
+    if (!given->Get(context, js::string(isolate, "limit")).ToLocal(&value)) return;
     if (value->IsNumber()) options.limit = static_cast<std::uint64_t>(value.As<v8::Number>()->Value());
     auto entries = open->database->list(options);
-    if (!entries) return js::throwError(isolate, entries.error());
-    std::vector<Local<Value>> flat;
+    if (!entries) return js::throwResultError(isolate, entries.error());
+    v8::LocalVector<Value> flat(isolate);
     flat.reserve(entries->size() * 2);
     for (const storage::ListEntry& entry : *entries) {
       Local<Value> item;
-      if (!js::deserialize(context, entry.value).ToLocal(&item)) return;
-      flat.push_back(js::newString(isolate, entry.key));
+      if (!self(info).serializer_->deserialize(context, entry.value).ToLocal(&item)) return;
+      flat.push_back(js::string(isolate, entry.key));
       flat.push_back(item);
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
@@ -221,7 +219,7 @@ struct DatabaseTable::Natives {
     if (open == nullptr) return;
     const bool withAlarm = info[1]->BooleanValue(isolate);
     auto done = open->database->deleteAll(withAlarm ? storage::DeleteAlarm::kYes : storage::DeleteAlarm::kNo);
-    if (!done) return js::throwError(isolate, done.error());
+    if (!done) return js::throwResultError(isolate, done.error());
     if (withAlarm) open->alarmTouched = true;
     returnWritten(info, *open);
   }
@@ -244,7 +242,7 @@ struct DatabaseTable::Natives {
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
     const bool wasDirty = open->database->isDirty();
     auto position = open->database->endTurn();
-    if (!position) return js::throwError(info.GetIsolate(), position.error());
+    if (!position) return js::throwResultError(info.GetIsolate(), position.error());
     if (wasDirty && !open->database->isDirty()) table.committed(handle, *open, *position);
     info.GetReturnValue().Set(static_cast<double>(open->commits));
   }
@@ -256,7 +254,7 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
     auto at = open->database->alarm();
-    if (!at) return js::throwError(isolate, at.error());
+    if (!at) return js::throwResultError(isolate, at.error());
     if (*at) {
       info.GetReturnValue().Set(static_cast<double>(**at));
     } else {
@@ -270,7 +268,7 @@ struct DatabaseTable::Natives {
     if (open == nullptr) return;
     std::optional<WallMs> at;
     if (info[1]->IsNumber()) at = static_cast<WallMs>(info[1].As<v8::Number>()->Value());
-    if (auto done = open->database->setAlarm(at); !done) return js::throwError(isolate, done.error());
+    if (auto done = open->database->setAlarm(at); !done) return js::throwResultError(isolate, done.error());
     open->alarmTouched = true;
     returnWritten(info, *open);
   }
@@ -285,13 +283,13 @@ struct DatabaseTable::Natives {
     if (open == nullptr) return;
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
     auto bindings = toSqlValues(context, info[2].As<v8::Array>());
-    if (!bindings) return js::throwError(isolate, bindings.error());
-    auto cursor = open->database->exec(js::toStdString(isolate, info[1]), *std::move(bindings));
+    if (!bindings) return js::throwResultError(isolate, bindings.error());
+    auto cursor = open->database->exec(js::toUtf8(isolate, info[1]), *std::move(bindings));
     const std::uint64_t commit = open->database->isDirty() ? table.markWritten(handle, *open) : 0;
-    if (!cursor) return js::throwError(isolate, cursor.error());
+    if (!cursor) return js::throwResultError(isolate, cursor.error());
     storage::Cursor& running = **cursor;
-    std::vector<Local<Value>> columns;
-    for (const std::string& name : running.columnNames()) columns.push_back(js::newString(isolate, name));
+    v8::LocalVector<Value> columns(isolate);
+    for (const std::string& name : running.columnNames()) columns.push_back(js::string(isolate, name));
     Local<Value> row = v8::Undefined(isolate);
     std::uint64_t id = 0;
     const double read = static_cast<double>(running.rowsRead());
@@ -301,7 +299,7 @@ struct DatabaseTable::Natives {
       id = table.nextCursor_++;
       table.cursors_.emplace(id, OpenCursor{.database = handle, .cursor = *std::move(cursor)});
     }
-    const auto key = [&](const char* name) { return js::internedString(isolate, name).As<v8::Name>(); };
+    const auto key = [&](const char* name) { return js::internalized(isolate, name).As<v8::Name>(); };
     Local<v8::Name> names[] = {key("cursor"), key("columns"), key("row"), key("rowsRead"), key("rowsWritten"), key("commit")};
     Local<Value> values[] = {v8::Number::New(isolate, static_cast<double>(id)),
                              v8::Array::New(isolate, columns.data(), columns.size()),
@@ -326,7 +324,7 @@ struct DatabaseTable::Natives {
       table.markWritten(running.database, it->second);
     }
     if (moved) return true;
-    js::throwError(info.GetIsolate(), moved.error());
+    js::throwResultError(info.GetIsolate(), moved.error());
     return false;
   }
 
@@ -339,7 +337,7 @@ struct DatabaseTable::Natives {
 
   static void cursorAll(const Info& info) {
     Isolate* isolate = info.GetIsolate();
-    std::vector<Local<Value>> rows;
+    v8::LocalVector<Value> rows(isolate);
     OpenCursor* running = cursor(info);
     if (running != nullptr) {
       while (running->cursor->hasRow()) {
@@ -367,7 +365,7 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
     auto size = open->database->databaseSize();
-    if (!size) return js::throwError(info.GetIsolate(), size.error());
+    if (!size) return js::throwResultError(info.GetIsolate(), size.error());
     info.GetReturnValue().Set(static_cast<double>(*size));
   }
 
@@ -382,7 +380,7 @@ struct DatabaseTable::Natives {
     if (open->database->isDirty()) {
       table.markWritten(static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value()), *open);
     }
-    if (!done) js::throwError(info.GetIsolate(), done.error());
+    if (!done) js::throwResultError(info.GetIsolate(), done.error());
   }
 
   // beginTransaction commits the implicit transaction first: that commit is counted here, where its number is known.
@@ -394,9 +392,9 @@ struct DatabaseTable::Natives {
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
     const bool wasDirty = open->database->isDirty();
     auto position = open->database->endTurn();
-    if (!position) return js::throwError(isolate, position.error());
+    if (!position) return js::throwResultError(isolate, position.error());
     if (wasDirty && !open->database->isDirty()) table.committed(handle, *open, *position);
-    if (auto begun = open->database->beginTransaction(); !begun) js::throwError(isolate, begun.error());
+    if (auto begun = open->database->beginTransaction(); !begun) js::throwResultError(isolate, begun.error());
   }
 
   static void transactionCommit(const Info& info) {
@@ -405,10 +403,10 @@ struct DatabaseTable::Natives {
     Open* open = table.get(isolate, info[0]);
     if (open == nullptr) return;
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
-    if (auto done = open->database->commitTransaction(); !done) return js::throwError(isolate, done.error());
+    if (auto done = open->database->commitTransaction(); !done) return js::throwResultError(isolate, done.error());
     if (open->database->isDirty()) return info.GetReturnValue().Set(0);
     auto position = open->database->endTurn();
-    if (!position) return js::throwError(isolate, position.error());
+    if (!position) return js::throwResultError(isolate, position.error());
     table.committed(handle, *open, *position);
     info.GetReturnValue().Set(static_cast<double>(open->commits));
   }
@@ -418,7 +416,8 @@ struct DatabaseTable::Natives {
 
 DatabaseTable::~DatabaseTable() { closeAll(); }
 
-void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object> native) {
+void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer) {
+  serializer_ = &serializer;
   const auto add = [&](const char* name, v8::FunctionCallback callback) {
     js::setMethod(context, native, name, callback, this);
   };
@@ -456,7 +455,7 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
 DatabaseTable::Open* DatabaseTable::get(v8::Isolate* isolate, v8::Local<v8::Value> handle) {
   const auto it = open_.find(static_cast<DatabaseHandle>(handle.As<v8::Number>()->Value()));
   if (it != open_.end()) return &it->second;
-  js::throwError(isolate, {Errc::kDisconnected, "Durable Object storage is no longer accessible."});
+  js::throwResultError(isolate, {Errc::kDisconnected, "Durable Object storage is no longer accessible."});
   return nullptr;
 }
 

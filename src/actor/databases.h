@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "actor/durability.h"
+#include "js/serializer.h"
 #include "base/object_id.h"
 #include "storage/store.h"
 
@@ -38,8 +39,8 @@ class DatabaseTable final {
   DatabaseTable& operator=(const DatabaseTable&) = delete;
   ~DatabaseTable();
 
-  // Puts the storage functions onto `native`.
-  void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
+  // Puts the storage functions onto `native`. `serializer` outlives the functions.
+  void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer);
 
   // Commits the implicit transaction of every database written since the last call. Runs no JavaScript.
   void endTurn();
@@ -76,6 +77,7 @@ class DatabaseTable final {
 
   storage::Store& store_;
   DatabaseHost& host_;
+  js::Serializer* serializer_ = nullptr;
   DatabaseHandle nextHandle_ = 1;
   std::uint64_t nextCursor_ = 1;
   std::unordered_map<DatabaseHandle, Open> open_;

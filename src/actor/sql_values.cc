@@ -12,8 +12,12 @@ v8::Local<v8::Value> toV8(v8::Isolate* isolate, const storage::SqlView& value) {
     return v8::Number::New(isolate, static_cast<double>(*integer));
   }
   if (const auto* real = std::get_if<double>(&value)) return v8::Number::New(isolate, *real);
-  if (const auto* text = std::get_if<std::string_view>(&value)) return js::newString(isolate, *text);
-  if (const auto* blob = std::get_if<BytesView>(&value)) return js::newArrayBuffer(isolate, *blob);
+  if (const auto* text = std::get_if<std::string_view>(&value)) return js::string(isolate, *text);
+  if (const auto* blob = std::get_if<BytesView>(&value)) {
+    v8::Local<v8::ArrayBuffer> buffer;
+    // Out of budget: a RangeError is pending, and the native function that asked returns at once.
+    if (js::arrayBuffer(isolate, *blob).ToLocal(&buffer)) return buffer;
+  }
   return v8::Null(isolate);
 }
 
@@ -31,9 +35,9 @@ Result<std::vector<storage::SqlValue>> toSqlValues(v8::Local<v8::Context> contex
     } else if (value->IsNumber()) {
       out.emplace_back(value.As<v8::Number>()->Value());
     } else if (value->IsString()) {
-      out.emplace_back(js::toStdString(isolate, value));
+      out.emplace_back(js::toUtf8(isolate, value));
     } else if (value->IsArrayBuffer() || value->IsArrayBufferView()) {
-      const BytesView bytes = js::bytesOf(value);
+      const BytesView bytes = js::bytesOf(value).value_or(BytesView{});
       out.emplace_back(Bytes(bytes.begin(), bytes.end()));
     } else {
       return fail(Errc::kInvalidArgument, "a binding is null, a number, a string or bytes");

@@ -28,6 +28,10 @@ v8::Local<v8::String> string(v8::Isolate* isolate, std::string_view utf8);
 v8::Local<v8::String> internalized(v8::Isolate* isolate, std::string_view utf8);
 // UTF-8; lone surrogates become U+FFFD.
 std::string toUtf8(v8::Isolate* isolate, v8::Local<v8::String> value);
+// The same for a value that is known to be a string.
+inline std::string toUtf8(v8::Isolate* isolate, v8::Local<v8::Value> value) {
+  return toUtf8(isolate, value.As<v8::String>());
+}
 // Latin-1 bytes (HTTP header values) as a string.
 v8::Local<v8::String> latin1String(v8::Isolate* isolate, std::string_view latin1);
 

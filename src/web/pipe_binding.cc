@@ -9,9 +9,7 @@ namespace hf::web {
 struct PipeBinding::Natives {
   using Info = v8::FunctionCallbackInfo<v8::Value>;
 
-  static PipeBinding& self(const Info& info) {
-    return *static_cast<PipeBinding*>(info.Data().As<v8::External>()->Value(v8::kExternalPointerTypeTagDefault));
-  }
+  static PipeBinding& self(const Info& info) { return js::selfOf<PipeBinding>(info); }
   static PipeEnd end(const Info& info) { return static_cast<PipeEnd>(info[0].As<v8::Number>()->Value()); }
 
   static void create(const Info& info) {
@@ -30,11 +28,11 @@ struct PipeBinding::Natives {
   static void send(const Info& info) {
     PipeMessage message;
     if (info[1]->IsString()) {
-      const std::string text = js::toStdString(info.GetIsolate(), info[1]);
+      const std::string text = js::toUtf8(info.GetIsolate(), info[1]);
       message.data.assign(text.begin(), text.end());
     } else {
       message.kind = PipeKind::kBinary;
-      const BytesView bytes = js::bytesOf(info[1]);
+      const BytesView bytes = js::bytesOf(info[1]).value_or(BytesView{});
       message.data.assign(bytes.begin(), bytes.end());
     }
     info.GetReturnValue().Set(self(info).pipes_.send(end(info), std::move(message)));
@@ -43,7 +41,7 @@ struct PipeBinding::Natives {
   static void close(const Info& info) {
     PipeMessage message{.kind = PipeKind::kClose, .data = {}, .code = 0, .reason = {}};
     message.code = info[1].As<v8::Int32>()->Value();
-    message.reason = js::toStdString(info.GetIsolate(), info[2]);
+    message.reason = js::toUtf8(info.GetIsolate(), info[2]);
     self(info).pipes_.send(end(info), std::move(message));
   }
 
@@ -57,8 +55,8 @@ struct PipeBinding::Natives {
   static void autoResponse(const Info& info) {
     std::optional<AutoResponse> pair;
     if (info[1]->IsString()) {
-      pair = AutoResponse{.request = js::toStdString(info.GetIsolate(), info[1]),
-                          .response = js::toStdString(info.GetIsolate(), info[2])};
+      pair = AutoResponse{.request = js::toUtf8(info.GetIsolate(), info[1]),
+                          .response = js::toUtf8(info.GetIsolate(), info[2])};
     }
     self(info).pipes_.setAutoResponse(end(info), std::move(pair));
   }
@@ -91,16 +89,22 @@ void PipeBinding::onPipeMessage(PipeEnd end, PipeMessage message) {
   if (message.kind == PipeKind::kGone) attached_.erase(end);
   host_.tellRuntime("socketEvent", [&](v8::Isolate* isolate, v8::LocalVector<v8::Value>& out) {
     out.push_back(v8::Number::New(isolate, static_cast<double>(end)));
-    out.push_back(js::internedString(isolate, kKinds[static_cast<std::size_t>(message.kind)]));
+    out.push_back(js::internalized(isolate, kKinds[static_cast<std::size_t>(message.kind)]));
     if (message.kind == PipeKind::kText) {
-      out.push_back(js::newString(isolate, asText(message.data)));
+      out.push_back(js::string(isolate, asText(message.data)));
     } else if (message.kind == PipeKind::kBinary) {
-      out.push_back(js::newArrayBuffer(isolate, message.data));
+      v8::Local<v8::ArrayBuffer> buffer;
+      // Beyond the isolate's budget the message is lost to it, and the runtime sees that it is not there.
+      if (js::arrayBuffer(isolate, message.data).ToLocal(&buffer)) {
+        out.push_back(buffer);
+      } else {
+        out.push_back(v8::Undefined(isolate));
+      }
     } else {
       out.push_back(v8::Undefined(isolate));
     }
     out.push_back(v8::Integer::New(isolate, message.code));
-    out.push_back(js::newString(isolate, message.reason));
+    out.push_back(js::string(isolate, message.reason));
   });
 }
 

@@ -4,10 +4,9 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "actor/strings.h"
 #include "js/convert.h"
-#include "js/modules.h"
 #include "js/platform.h"
-#include "js/serializer.h"
 #include "worker/natives.h"
 
 namespace hf::worker {
@@ -38,15 +37,18 @@ std::string_view bindingKindName(catalog::BindingKind kind) {
   return "";
 }
 
-js::UserModule::Kind moduleKind(catalog::ModuleKind kind) {
+js::ModuleKind moduleKind(catalog::ModuleKind kind) {
   switch (kind) {
-    case catalog::ModuleKind::kText: return js::UserModule::Kind::kText;
-    case catalog::ModuleKind::kData: return js::UserModule::Kind::kData;
-    case catalog::ModuleKind::kWasm: return js::UserModule::Kind::kWasm;
-    case catalog::ModuleKind::kJson: return js::UserModule::Kind::kJson;
-    default: return js::UserModule::Kind::kEsm;
+    case catalog::ModuleKind::kText: return js::ModuleKind::kText;
+    case catalog::ModuleKind::kData: return js::ModuleKind::kData;
+    case catalog::ModuleKind::kWasm: return js::ModuleKind::kWasm;
+    case catalog::ModuleKind::kJson: return js::ModuleKind::kJson;
+    default: return js::ModuleKind::kEsModule;
   }
 }
+
+// Top-level await must settle without I/O, which Workers do not have at global scope.
+constexpr std::chrono::milliseconds kStartLimit{1000};
 
 }  // namespace
 
@@ -62,13 +64,13 @@ Isolate::~Isolate() {
   http_.failAll();
   pipes_.abortAll();
   databases_.closeAll();
-  if (environment_ != nullptr) {
-    environment_->enter([&] {
-      functions_.clear();
-      runtime_.Reset();
-      modules_.reset();
-    });
-  }
+  if (environment_ == nullptr) return;
+  environment_->enter([&] {
+    functions_.clear();
+    runtime_.Reset();
+    modules_.reset();
+    serializer_.reset();
+  });
 }
 
 Result<std::unique_ptr<Isolate>> Isolate::create(Shard& shard, IsolateAddress address,
@@ -86,7 +88,14 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   if (shard_.options().heapBytesMax != 0) options.heapBytesMax = shard_.options().heapBytesMax;
   if (shard_.options().cpuPerTurn.count() != 0) options.cpuPerTurn = shard_.options().cpuPerTurn;
   if (version_->limits.cpuPerTurn) options.cpuPerTurn = *version_->limits.cpuPerTurn;
-  options.log = &dependencies.log;
+  options.onUncaught = [this](Local<Value> error, js::Uncaught kind) {
+    const Local<Context> context = environment_->context();
+    shard_.dependencies().log.error("uncaught exception",
+                            {{"script", version_->scriptName},
+                             {"event", kind == js::Uncaught::kException ? "callback" : "unhandled rejection"},
+                             {"exception", describe(context, error)}});
+  };
+  options.onCondemned = [this](js::Condemned) { condemn(); };
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
   environment_->setAfterNodeWork([this] { pump(); });
   HF_TRY_VOID(startRuntime(snapshot, purpose));
@@ -98,76 +107,95 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
 Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose purpose) {
   Result<void> result;
   environment_->enter([&] {
-    Local<Context> context = environment_->context();
+    const Local<Context> context = environment_->context();
     v8::Isolate* isolate = environment_->isolate();
-    v8::TryCatch caught(isolate);
+    serializer_ = std::make_unique<js::Serializer>(*environment_);
     Local<Object> native = Object::New(isolate);
     installNatives(context, native);
     Local<Value> arguments[] = {native, environment_->nodeRequire(), configObject(context, snapshot, purpose)};
-    Local<Value> runtime;
+    inside_ = true;
+    std::string why;
     const bool ran = environment_->turn([&] {
-      Local<Function> create;
-      if (js::compileRuntime(context, shard_.options().runtimeSource).ToLocal(&create)) {
-        Local<Value> made;
-        if (create->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&made)) runtime = made;
+      v8::TryCatch caught(isolate);
+      Local<Value> create;
+      Local<Value> made;
+      if (shard_.runtimeScript().run(context).ToLocal(&create) && create->IsFunction() &&
+          create.As<Function>()->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&made) && made->IsObject()) {
+        runtime_.Reset(isolate, made.As<Object>());
+      } else if (caught.HasCaught()) {
+        why = js::uncaughtText(context, caught.Exception(), caught.Message());
       }
     });
-    if (!ran || runtime.IsEmpty() || !runtime->IsObject()) {
-      result = fail(Errc::kInternal, "the runtime did not start: " + js::exceptionText(context, caught));
-      return;
+    inside_ = false;
+    if (!ran || runtime_.IsEmpty()) {
+      result = fail(Errc::kInternal, "the runtime did not start: " + why);
+    } else {
+      shard_.runtimeScript().remember(isolate);
     }
-    runtime_.Reset(isolate, runtime.As<Object>());
   });
   return result;
 }
 
 Result<void> Isolate::startModules() {
-  std::vector<js::UserModule> modules;
+  std::vector<js::ModuleSource> sources;
   for (const catalog::Module& module : version_->modules) {
     if (module.kind == catalog::ModuleKind::kSourceMap) continue;
-    modules.push_back({.name = module.name, .kind = moduleKind(module.kind), .content = module.content});
+    sources.push_back({.name = module.name, .kind = moduleKind(module.kind), .bytes = module.content});
   }
-  Result<void> result;
+  modules_ = std::make_unique<js::Modules>(
+      *environment_, std::move(sources), [this](Local<Context>, std::string_view specifier) {
+        return callRuntime("builtinModule",
+                           [&](v8::Isolate* i, auto& out) { out.push_back(js::string(i, specifier)); });
+      });
   environment_->enter([&] {
-    Local<Context> context = environment_->context();
     v8::Isolate* isolate = environment_->isolate();
-    inside_ = true;
     Local<Object> maps = Object::New(isolate);
     for (const catalog::Module& module : version_->modules) {
       if (module.kind != catalog::ModuleKind::kSourceMap) continue;
-      maps->Set(context, js::newString(isolate, module.name), js::newString(isolate, asText(module.content))).Check();
+      js::setProperty(environment_->context(), maps, module.name, js::string(isolate, asText(module.content)));
     }
     callRuntime("setSourceMaps", [&](v8::Isolate*, auto& out) { out.push_back(maps); });
-    auto graph = js::ModuleGraph::load(
-        *environment_, std::move(modules), version_->mainModule,
-        [this](std::string_view specifier) -> v8::MaybeLocal<Object> {
-          Local<Value> exports;
-          const bool found = callRuntime("builtinModule", [&](v8::Isolate* i, auto& out) {
-                               out.push_back(js::newString(i, specifier));
-                             }).ToLocal(&exports) && exports->IsObject();
-          if (!found) return {};
-          return exports.As<Object>();
-        },
-        [this](Local<Context> c, Local<Value> error) {
-          Local<Value> text;
-          const bool described =
-              callRuntime("describeException", [&](v8::Isolate*, auto& out) { out.push_back(error); }).ToLocal(&text);
-          return described ? js::toStdString(environment_->isolate(), text) : js::exceptionText(c, error);
-        });
-    if (!graph) {
-      result = std::unexpected(graph.error());
-    } else {
-      modules_ = *std::move(graph);
-      Local<Value> reports;
-      v8::TryCatch caught(isolate);
-      const bool set = callRuntime("setMain", [&](v8::Isolate*, auto& out) {
-                         out.push_back(modules_->mainNamespace());
-                       }).ToLocal(&reports);
-      result = set ? readExports(context, reports) : fail(Errc::kScript, js::exceptionText(context, caught));
+  });
+  std::optional<Result<void>> started;
+  inside_ = true;
+  modules_->start(version_->mainModule, kStartLimit, [&started](Result<void> result) { started = std::move(result); });
+  inside_ = false;
+  if (!started) {
+    // `started` is captured by reference: the start must end before this frame does.
+    modules_.reset();
+    started = fail(Errc::kScript,
+                   "Uncaught Error: the module awaits something at its top level that did not settle at once; "
+                   "I/O is not possible at global scope");
+  }
+  Result<void> result;
+  environment_->enter([&] {
+    const Local<Context> context = environment_->context();
+    if (!*started) {
+      result = *started;
+      if (modules_ != nullptr && modules_->failure()->IsObject()) {
+        result = fail(Errc::kScript, describe(context, modules_->failure()));
+      }
+      return;
     }
+    inside_ = true;
+    Local<Value> reports;
+    const bool set = callRuntime("setMain", [&](v8::Isolate*, auto& out) {
+                       out.push_back(modules_->mainNamespace());
+                     }).ToLocal(&reports);
+    result = set ? readExports(context, reports) : fail(Errc::kScript, "the main module's exports could not be read");
     inside_ = false;
   });
   return result;
+}
+
+std::string Isolate::describe(Local<Context> context, Local<Value> error) {
+  Local<Value> text;
+  if (!runtime_.IsEmpty() &&
+      callRuntime("describeException", [&](v8::Isolate*, auto& out) { out.push_back(error); }).ToLocal(&text) &&
+      text->IsString()) {
+    return js::toUtf8(environment_->isolate(), text);
+  }
+  return js::uncaughtText(context, error, {});
 }
 
 Result<void> Isolate::readExports(Local<Context> context, Local<Value> reports) {
@@ -177,18 +205,18 @@ Result<void> Isolate::readExports(Local<Context> context, Local<Value> reports) 
     Local<Value> item;
     if (!list->Get(context, i).ToLocal(&item) || !item->IsObject()) continue;
     const auto field = [&](const char* name) {
-      return item.As<Object>()->Get(context, js::newString(isolate, name)).ToLocalChecked();
+      return item.As<Object>()->Get(context, js::string(isolate, name)).ToLocalChecked();
     };
-    exports_.push_back({.name = js::toStdString(isolate, field("name")),
-                        .kind = js::toStdString(isolate, field("kind")),
-                        .handlers = js::toStdStrings(context, field("handlers").As<v8::Array>())});
+    exports_.push_back({.name = js::toUtf8(isolate, field("name")),
+                        .kind = js::toUtf8(isolate, field("kind")),
+                        .handlers = actor::toStrings(context, field("handlers"))});
   }
   return {};
 }
 
 Local<Object> Isolate::configObject(Local<Context> context, const catalog::Snapshot& snapshot, Purpose purpose) {
   v8::Isolate* isolate = environment_->isolate();
-  const auto text = [&](std::string_view value) { return js::newString(isolate, value); };
+  const auto text = [&](std::string_view value) { return js::string(isolate, value); };
   const auto set = [&](Local<Object> object, const char* name, Local<Value> value) {
     object->Set(context, text(name), value).Check();
   };
@@ -242,7 +270,7 @@ Local<Function> Isolate::runtimeFunction(const char* name) {
   if (slot.IsEmpty()) {
     Local<Context> context = environment_->context();
     Local<Value> function;
-    const bool found = runtime_.Get(isolate)->Get(context, js::newString(isolate, name)).ToLocal(&function);
+    const bool found = runtime_.Get(isolate)->Get(context, js::string(isolate, name)).ToLocal(&function);
     HF_CHECK(found && function->IsFunction(), "runtime.ts has every function of the Runtime interface");
     slot.Reset(isolate, function.As<Function>());
   }
@@ -259,7 +287,7 @@ v8::MaybeLocal<Value> Isolate::callRuntime(const char* function, const Fill& fil
   const Local<Context> context = environment_->context();
   if (!runtimeFunction(function)->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data()).ToLocal(&result)) {
     if (!caught.HasTerminated()) {
-      shard_.dependencies().log.error("the runtime threw", {{"function", function}, {"error", js::exceptionText(context, caught)}});
+      shard_.dependencies().log.error("the runtime threw", {{"function", function}, {"error", js::uncaughtText(context, caught.Exception(), caught.Message())}});
     }
     return {};
   }
@@ -327,7 +355,7 @@ void Isolate::failPending() {
   for (auto& [database, why] : std::exchange(failed_, {})) {
     callRuntime("databaseFailed", [&](v8::Isolate* isolate, auto& out) {
       out.push_back(v8::Number::New(isolate, static_cast<double>(database)));
-      out.push_back(js::newString(isolate, why.message));
+      out.push_back(js::string(isolate, why.message));
     });
     awake_ = true;
   }
@@ -335,7 +363,7 @@ void Isolate::failPending() {
 
 void Isolate::condemn() {
   if (std::exchange(condemned_, true)) return;
-  const std::string why(environment_->condemnedBecause());
+  const std::string why(js::condemnedText(environment_->condemned()));
   shard_.dependencies().log.error("isolate terminated", {{"script", version_->scriptName}, {"version", version_->id}, {"reason", why}});
   // What its objects wrote in the turn that was cut is dropped; what they had committed stays.
   databases_.closeAll();
@@ -373,10 +401,10 @@ void Isolate::fetch(FetchRequest request) {
   tellRuntime("fetch", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> headers(isolate);
     headers.reserve(request.headers.size());
-    for (const std::string& text : request.headers) headers.push_back(js::newLatin1String(isolate, text));
+    for (const std::string& text : request.headers) headers.push_back(js::latin1String(isolate, text));
     out.push_back(v8::Number::New(isolate, static_cast<double>(id)));
-    out.push_back(js::internedString(isolate, request.method));
-    out.push_back(js::newString(isolate, request.url));
+    out.push_back(js::internalized(isolate, request.method));
+    out.push_back(js::string(isolate, request.url));
     out.push_back(v8::Array::New(isolate, headers.data(), headers.size()));
     out.push_back(v8::Number::New(isolate, bodyLength));
     out.push_back(v8::Boolean::New(isolate, exchange->isWebSocketUpgrade()));
@@ -386,7 +414,7 @@ void Isolate::fetch(FetchRequest request) {
 void Isolate::message(const Message& message) {
   tellRuntime("message", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
-    if (!js::deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
     out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
     out.push_back(value);
   });
@@ -395,10 +423,10 @@ void Isolate::message(const Message& message) {
 void Isolate::actorMessage(const ObjectKey& object, const std::string& name, const Message& message) {
   tellRuntime("actorMessage", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
-    if (!js::deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
     out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
-    out.push_back(js::newString(isolate, object.ns.hex()));
-    out.push_back(js::newString(isolate, object.id.hex()));
+    out.push_back(js::string(isolate, object.ns.hex()));
+    out.push_back(js::string(isolate, object.id.hex()));
     out.push_back(nameValue(isolate, name));
     out.push_back(value);
   });
@@ -424,8 +452,8 @@ void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
 
 void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount) {
   tellRuntime("alarm", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::newString(isolate, object.ns.hex()));
-    out.push_back(js::newString(isolate, object.id.hex()));
+    out.push_back(js::string(isolate, object.ns.hex()));
+    out.push_back(js::string(isolate, object.id.hex()));
     out.push_back(nameValue(isolate, name));
     out.push_back(v8::Number::New(isolate, static_cast<double>(scheduledAt)));
     out.push_back(v8::Integer::New(isolate, retryCount));
@@ -435,7 +463,7 @@ void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs sch
 void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
   retired_ = true;
   tellRuntime("codeUpdated", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::newString(isolate, mode == catalog::CodeUpdateMode::kDeferred ? "deferred" : "now"));
+    out.push_back(js::string(isolate, mode == catalog::CodeUpdateMode::kDeferred ? "deferred" : "now"));
     out.push_back(v8::Number::New(isolate, static_cast<double>(deadline)));
   });
 }
@@ -443,7 +471,7 @@ void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
 void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
   tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> list(isolate);
-    for (const NamespaceId& ns : namespaces) list.push_back(js::newString(isolate, ns.hex()));
+    for (const NamespaceId& ns : namespaces) list.push_back(js::string(isolate, ns.hex()));
     out.push_back(v8::Array::New(isolate, list.data(), list.size()));
   });
 }
@@ -464,8 +492,12 @@ void Isolate::drain(Task done) {
     done();
     return;
   }
+  drained_ = std::move(done);
   tellRuntime("drain", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::newFunction(isolate->GetCurrentContext(), std::move(done)));
+    out.push_back(js::function(isolate->GetCurrentContext(), [](const v8::FunctionCallbackInfo<Value>& info) {
+      auto& self = js::selfOf<Isolate>(info);
+      if (self.drained_ != nullptr) std::exchange(self.drained_, nullptr)();
+    }, this));
   });
 }
 

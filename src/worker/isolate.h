@@ -16,6 +16,7 @@
 #include "actor/databases.h"
 #include "js/environment.h"
 #include "js/modules.h"
+#include "js/serializer.h"
 #include "web/http_binding.h"
 #include "web/pipe_binding.h"
 #include "worker/shard.h"
@@ -85,7 +86,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void pump();
   void failPending();
   void condemn();
-  [[nodiscard]] std::string describeException(v8::Local<v8::Context> context, v8::TryCatch& caught);
+  [[nodiscard]] std::string describe(v8::Local<v8::Context> context, v8::Local<v8::Value> error);
 
   // Fixed once made
   Shard& shard_;
@@ -94,7 +95,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   std::vector<ExportedName> exports_;
   // Shard thread only
   std::unique_ptr<js::Environment> environment_;
-  std::unique_ptr<js::ModuleGraph> modules_;
+  std::unique_ptr<js::Serializer> serializer_;
+  std::unique_ptr<js::Modules> modules_;
   actor::DatabaseTable databases_;
   web::PipeBinding pipes_;
   web::HttpBinding http_;
@@ -102,6 +104,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
   std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
+  Task drained_;
   bool inside_ = false;
   bool pumping_ = false;
   bool awake_ = false;      // the runtime has queued a turn

@@ -4,8 +4,6 @@
 #include <openssl/rand.h>
 
 #include "base/check.h"
-#include "js/modules.h"
-#include "js/serializer.h"
 #include "worker/isolate.h"
 
 namespace hf::worker {
@@ -27,10 +25,8 @@ LogLevel levelOf(const std::string& name) {
 struct Isolate::Natives {
   using Info = FunctionCallbackInfo<Value>;
 
-  static Isolate& self(const Info& info) {
-    return *static_cast<Isolate*>(info.Data().As<v8::External>()->Value(v8::kExternalPointerTypeTagDefault));
-  }
-  static std::string text(const Info& info, int index) { return js::toStdString(info.GetIsolate(), info[index]); }
+  static Isolate& self(const Info& info) { return js::selfOf<Isolate>(info); }
+  static std::string text(const Info& info, int index) { return js::toUtf8(info.GetIsolate(), info[index]); }
 
   static NamespaceId namespaceOf(const Info& info, int index) {
     auto ns = NamespaceId::parse(text(info, index));
@@ -88,46 +84,31 @@ struct Isolate::Natives {
   }
 
   static void serialize(const Info& info) {
-    Bytes bytes;
-    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1), bytes)) return;
-    info.GetReturnValue().Set(js::newArrayBuffer(info.GetIsolate(), bytes));
+    v8::Isolate* isolate = info.GetIsolate();
+    const auto bytes = self(info).serializer_->serialize(isolate->GetCurrentContext(), info[0], modeOf(info, 1));
+    Local<v8::ArrayBuffer> buffer;
+    if (bytes && js::arrayBuffer(isolate, *bytes).ToLocal(&buffer)) info.GetReturnValue().Set(buffer);
   }
 
   static void deserialize(const Info& info) {
+    const BytesView bytes = js::bytesOf(info[0]).value_or(BytesView{});
     Local<Value> value;
-    if (js::deserialize(info.GetIsolate()->GetCurrentContext(), js::bytesOf(info[0])).ToLocal(&value)) {
+    if (self(info).serializer_->deserialize(info.GetIsolate()->GetCurrentContext(), bytes).ToLocal(&value)) {
       info.GetReturnValue().Set(value);
     }
   }
 
   static void clone(const Info& info) {
-    Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
-    Bytes bytes;
-    if (!js::serialize(context, info[0], modeOf(info, 1), bytes)) return;
     Local<Value> value;
-    if (js::deserialize(context, bytes).ToLocal(&value)) info.GetReturnValue().Set(value);
+    if (self(info).serializer_->clone(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1)).ToLocal(&value)) {
+      info.GetReturnValue().Set(value);
+    }
   }
 
   static void moduleValue(const Info& info) {
-    v8::Isolate* isolate = info.GetIsolate();
-    const std::string part = text(info, 0);
-    for (const catalog::Module& module : self(info).version_->modules) {
-      if (module.name != part) continue;
-      Local<Value> value;
-      if (js::moduleValue(isolate->GetCurrentContext(), kindOf(module.kind), module.content).ToLocal(&value)) {
-        info.GetReturnValue().Set(value);
-      }
-      return;
-    }
-    js::throwError(isolate, {Errc::kScript, "No such module \"" + part + "\"."});
-  }
-
-  static js::UserModule::Kind kindOf(catalog::ModuleKind kind) {
-    switch (kind) {
-      case catalog::ModuleKind::kText: return js::UserModule::Kind::kText;
-      case catalog::ModuleKind::kWasm: return js::UserModule::Kind::kWasm;
-      case catalog::ModuleKind::kJson: return js::UserModule::Kind::kJson;
-      default: return js::UserModule::Kind::kData;
+    Local<Value> value;
+    if (self(info).modules_->value(info.GetIsolate()->GetCurrentContext(), text(info, 0)).ToLocal(&value)) {
+      info.GetReturnValue().Set(value);
     }
   }
 
@@ -140,41 +121,41 @@ struct Isolate::Natives {
   }
 
   static void idFromName(const Info& info) {
-    info.GetReturnValue().Set(js::newString(info.GetIsolate(), idsOf(info).fromName(text(info, 1)).hex()));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromName(text(info, 1)).hex()));
   }
 
   static void idRandom(const Info& info) {
     std::array<std::uint8_t, 16> random{};
     HF_CHECK(RAND_bytes(random.data(), random.size()) == 1, "the host's random source works");
-    info.GetReturnValue().Set(js::newString(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
   }
 
   static void idParse(const Info& info) {
     auto id = idsOf(info).parse(text(info, 1));
-    if (!id) return js::throwError(info.GetIsolate(), id.error());
-    info.GetReturnValue().Set(js::newString(info.GetIsolate(), id->hex()));
+    if (!id) return js::throwResultError(info.GetIsolate(), id.error());
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), id->hex()));
   }
 
   // --- messages
 
   static void send(const Info& info) {
     Isolate& isolate = self(info);
-    Bytes bytes;
-    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc, bytes)) return;
+    const auto bytes = isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc);
+    if (!bytes) return;
     isolate.shard_.send(static_cast<IsolateAddress>(info[0].As<v8::Number>()->Value()),
-                        Message{.from = isolate.address_, .bytes = std::move(bytes)});
+                        Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});
   }
 
   static void sendToActor(const Info& info) {
     Isolate& isolate = self(info);
     const ObjectKey object = objectOf(info);
     if (!isolate.shard_.snapshot().namespaces.contains(object.ns)) {
-      return js::throwError(info.GetIsolate(), {Errc::kNotFound, "Worker not found."});
+      return js::throwResultError(info.GetIsolate(), {Errc::kNotFound, "Worker not found."});
     }
-    Bytes bytes;
-    if (!js::serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc, bytes)) return;
+    const auto bytes = isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc);
+    if (!bytes) return;
     isolate.shard_.sendToActor(object, info[2]->IsString() ? text(info, 2) : std::string(),
-                               Message{.from = isolate.address_, .bytes = std::move(bytes)});
+                               Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});
   }
 
   static void scriptAddress(const Info& info) {
@@ -233,7 +214,7 @@ void Isolate::installNatives(v8::Local<v8::Context> context, v8::Local<v8::Objec
   add("claimActor", Natives::claimActor);
   add("releaseActor", Natives::releaseActor);
   add("alarmDone", Natives::alarmDone);
-  databases_.install(context, native);
+  databases_.install(context, native, *serializer_);
   pipes_.install(context, native);
   http_.install(context, native);
 }

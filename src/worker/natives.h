@@ -12,7 +12,7 @@ namespace hf::worker {
 // The name an object was reached by; an object without one has `undefined`.
 inline v8::Local<v8::Value> nameValue(v8::Isolate* isolate, const std::string& name) {
   if (name.empty()) return v8::Undefined(isolate);
-  return js::newString(isolate, name);
+  return js::string(isolate, name);
 }
 
 }  // namespace hf::worker

@@ -21,11 +21,13 @@ std::uint64_t seed() {
 
 }  // namespace
 
-Shard::Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies, const ShardsOptions& options)
+Shard::Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies, const ShardsOptions& options,
+             js::CachedScript& runtimeScript)
     : index_(index),
       group_(group),
       dependencies_(dependencies),
       options_(options),
+      runtimeScript_(runtimeScript),
       pipes_(index, group, dependencies.clock),
       snapshot_(std::make_shared<catalog::Snapshot>()),
       random_(seed()) {}

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "catalog/snapshot.h"
+#include "js/convert.h"
 #include "ledger/ledger.h"
 #include "net/event_loop.h"
 #include "web/pipe.h"
@@ -45,7 +46,8 @@ struct Message {
 
 class Shard final : public ledger::DurabilityListener {
  public:
-  Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies, const ShardsOptions& options);
+  Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies, const ShardsOptions& options,
+        js::CachedScript& runtimeScript);
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   ~Shard() override;
@@ -61,6 +63,8 @@ class Shard final : public ledger::DurabilityListener {
   [[nodiscard]] const ShardsDependencies& dependencies() const { return dependencies_; }
   [[nodiscard]] const ShardsOptions& options() const { return options_; }
   [[nodiscard]] const catalog::Snapshot& snapshot() const { return *snapshot_; }
+  // runtime.js, compiled once for the process.
+  [[nodiscard]] js::CachedScript& runtimeScript() { return runtimeScript_; }
   [[nodiscard]] actor::ActorTable& actors() { return actors_; }
 
   void fetch(FetchRequest request);
@@ -117,6 +121,7 @@ class Shard final : public ledger::DurabilityListener {
   ShardGroup& group_;
   const ShardsDependencies dependencies_;
   const ShardsOptions& options_;
+  js::CachedScript& runtimeScript_;
   // Shard thread only
   net::EventLoop loop_;
   web::PipeTable pipes_;
