@@ -1,0 +1,107 @@
+#include "server/options.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <map>
+#include <thread>
+
+namespace hf::server {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+CLI::Validator endpointValidator() {
+  return {[](std::string& text) {
+            return parseEndpoint(text) ? std::string() : "expected HOST:PORT, got '" + text + "'";
+          },
+          "HOST:PORT"};
+}
+
+}  // namespace
+
+std::string Endpoint::text() const {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+std::optional<Endpoint> parseEndpoint(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return std::nullopt;
+  Endpoint endpoint;
+  endpoint.host = text.substr(0, colon);
+  if (endpoint.host.empty()) endpoint.host = "0.0.0.0";
+  if (endpoint.host.front() == '[') {
+    if (endpoint.host.back() != ']' || endpoint.host.size() < 3) return std::nullopt;
+    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
+  } else if (endpoint.host.find(':') != std::string::npos) {
+    return std::nullopt;
+  }
+  const std::string digits = text.substr(colon + 1);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), endpoint.port);
+  if (error != std::errc() || end != digits.data() + digits.size() || digits.empty()) return std::nullopt;
+  return endpoint;
+}
+
+Command parseCommandLine(const std::vector<std::string>& arguments) {
+  CLI::App app{"Holdfast: Durable Objects on your own machines.", "holdfast"};
+  app.set_version_flag("--version", std::string("holdfast ") + kVersion);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+
+  ServeOptions serve;
+  serve.shards = std::max(1U, std::thread::hardware_concurrency());
+  std::string listen = serve.listen.text();
+  std::string api = serve.api.text();
+  CLI::App* serveCommand = app.add_subcommand("serve", "Run the server.");
+  const auto option = [&](const char* name, auto& target, const char* text, const char* variable) {
+    return serveCommand->add_option(name, target, text)->envname(variable)->capture_default_str();
+  };
+  option("--dir", serve.directory, "Where everything is kept", "HOLDFAST_DIR");
+  option("--listen", listen, "Address of the Workers (port 0: a free one)", "HOLDFAST_LISTEN")->check(endpointValidator());
+  option("--api", api, "Address of the control plane (port 0: a free one)", "HOLDFAST_API")->check(endpointValidator());
+  option("--domain", serve.domain, "Workers answer at SCRIPT.DOMAIN", "HOLDFAST_DOMAIN");
+  option("--shards", serve.shards, "Threads that run Workers", "HOLDFAST_SHARDS")->check(CLI::Range(1, 128));
+  option("--token", serve.token, "API token (default: the one in DIR/token, made at the first start)", "HOLDFAST_TOKEN");
+  option("--account-id", serve.accountId, "Account id that the control plane answers for", "HOLDFAST_ACCOUNT_ID");
+  option("--default-script", serve.defaultScript, "Script that answers for DOMAIN itself and for bare addresses",
+         "HOLDFAST_DEFAULT_SCRIPT");
+  const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
+  const std::map<std::string, LogLevel> levels{{"debug", LogLevel::kDebug},
+                                               {"info", LogLevel::kInfo},
+                                               {"warn", LogLevel::kWarn},
+                                               {"error", LogLevel::kError}};
+  serveCommand->add_option("--log", serve.logFormat, "Form of log lines: text or json")
+      ->envname("HOLDFAST_LOG")
+      ->transform(CLI::CheckedTransformer(formats).description("text|json"))
+      ->default_str("text");
+  serveCommand->add_option("--log-level", serve.logLevel, "Least level that is logged: debug, info, warn or error")
+      ->envname("HOLDFAST_LOG_LEVEL")
+      ->transform(CLI::CheckedTransformer(levels).description("debug|info|warn|error"))
+      ->default_str("info");
+
+  EnvOptions env;
+  CLI::App* envCommand = app.add_subcommand("env", "Print the exports that wrangler and the SDK need.");
+  envCommand->add_option("--dir", env.directory, "The server's directory")->envname("HOLDFAST_DIR")->capture_default_str();
+
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::Success& success) {  // --help, --version: CLI11 has no other way to say so
+    std::ostringstream out;
+    app.exit(success, out, out);
+    return Leave{.code = 0, .text = out.str()};
+  } catch (const CLI::ParseError& error) {
+    return Leave{.code = kExitUsage,
+                 .text = std::string("holdfast: ") + error.what() + "\nRun `holdfast --help` for what it understands.\n"};
+  }
+  if (envCommand->parsed()) return env;
+  serve.listen = *parseEndpoint(listen);
+  serve.api = *parseEndpoint(api);
+  if (serve.accountId.empty() || serve.accountId.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
+                                     std::string::npos) {
+    return Leave{.code = kExitUsage, .text = "holdfast: --account-id is made of letters, digits, _ and -, got '" + serve.accountId + "'\n"};
+  }
+  return serve;
+}
+
+}  // namespace hf::server

@@ -1,0 +1,56 @@
+// The command line and the environment variables: what was asked for, or what to print and the exit code.
+// No V8 here. Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+
+namespace hf::server {
+
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+  // "127.0.0.1:8787", "[::1]:8787"
+  [[nodiscard]] std::string text() const;
+};
+
+struct ServeOptions {
+  std::string directory = "./holdfast-data";
+  Endpoint listen{"127.0.0.1", 8787};
+  Endpoint api{"127.0.0.1", 8788};
+  std::string domain = "localhost";
+  unsigned shards = 1;  // the number of cores unless given
+  std::string token;    // empty: kept in DIR/token, made at the first start
+  std::string accountId = "local";
+  std::string defaultScript;
+  LogFormat logFormat = LogFormat::kText;
+  LogLevel logLevel = LogLevel::kInfo;
+};
+
+struct EnvOptions {
+  std::string directory = "./holdfast-data";
+};
+
+// Print and leave: --help and --version (code 0, stdout), what is not understood (code 2, stderr).
+struct Leave {
+  int code = 0;
+  std::string text;
+};
+
+using Command = std::variant<ServeOptions, EnvOptions, Leave>;
+
+// `arguments`: without the program's name. Each option of `serve` may also come from HOLDFAST_<NAME>.
+Command parseCommandLine(const std::vector<std::string>& arguments);
+
+// "127.0.0.1:8787", "[::1]:0", ":8787" (every address). nullopt when it is not HOST:PORT.
+std::optional<Endpoint> parseEndpoint(const std::string& text);
+
+inline constexpr const char* kVersion = "0.1.0";
+
+}  // namespace hf::server

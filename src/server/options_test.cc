@@ -1,0 +1,58 @@
+#include "server/options.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+namespace hf::server {
+namespace {
+
+TEST(CommandLine, ServeHasTheDocumentedDefaults) {
+  const Command command = parseCommandLine({"serve"});
+  const auto* serve = std::get_if<ServeOptions>(&command);
+  ASSERT_NE(serve, nullptr);
+  EXPECT_EQ(serve->directory, "./holdfast-data");
+  EXPECT_EQ(serve->listen.text(), "127.0.0.1:8787");
+  EXPECT_EQ(serve->api.text(), "127.0.0.1:8788");
+  EXPECT_EQ(serve->domain, "localhost");
+  EXPECT_GE(serve->shards, 1U);
+}
+
+TEST(CommandLine, OptionsBeatTheEnvironmentWhichBeatsDefaults) {
+  setenv("HOLDFAST_DOMAIN", "from.env", 1);
+  setenv("HOLDFAST_SHARDS", "7", 1);
+  const Command command = parseCommandLine({"serve", "--shards", "3", "--listen", "[::1]:0", "--log", "json"});
+  unsetenv("HOLDFAST_DOMAIN");
+  unsetenv("HOLDFAST_SHARDS");
+  const auto* serve = std::get_if<ServeOptions>(&command);
+  ASSERT_NE(serve, nullptr);
+  EXPECT_EQ(serve->domain, "from.env");
+  EXPECT_EQ(serve->shards, 3U);
+  EXPECT_EQ(serve->listen.text(), "[::1]:0");
+  EXPECT_EQ(serve->logFormat, LogFormat::kJson);
+}
+
+TEST(CommandLine, WhatIsNotUnderstoodIsNamedWithCodeTwo) {
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+           {}, {"nonsense"}, {"serve", "--nonsense"}, {"serve", "--listen", "8787"}, {"serve", "--shards", "0"},
+           {"serve", "--shards", "x"}, {"serve", "--log", "xml"}, {"serve", "--listen", "h:99999"},
+           {"serve", "--account-id", "a b"}}) {
+    const Command command = parseCommandLine(wrong);
+    const auto* leave = std::get_if<Leave>(&command);
+    ASSERT_NE(leave, nullptr);
+    EXPECT_EQ(leave->code, 2);
+    EXPECT_FALSE(leave->text.empty());
+  }
+}
+
+TEST(CommandLine, HelpAndVersionLeaveWithZero) {
+  for (const char* flag : {"--help", "--version"}) {
+    const Command command = parseCommandLine({flag});
+    const auto* leave = std::get_if<Leave>(&command);
+    ASSERT_NE(leave, nullptr);
+    EXPECT_EQ(leave->code, 0);
+    EXPECT_NE(leave->text.find("oldfast"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace hf::server
