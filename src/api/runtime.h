@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,14 @@ class Runtime {
   virtual void activate(catalog::SnapshotPtr snapshot, Completion<Result<void>> done) = 0;
   // The namespaces are gone from the last activated snapshot: reset their objects, delete their data and alarms.
   virtual void deleteNamespaces(std::vector<NamespaceId> namespaces, Completion<Result<void>> done) = 0;
+
+  struct StoredObject {
+    ObjectId id;
+    bool hasStoredData = false;
+  };
+  // Objects of a namespace in order of id, after `after` (exclusive), at most `limit` (storage::Store::listObjects).
+  virtual void listObjects(NamespaceId ns, std::optional<ObjectId> after, std::size_t limit,
+                           Completion<Result<std::vector<StoredObject>>> done) = 0;
 };
 
 }  // namespace hf::api
