@@ -58,7 +58,7 @@ Isolate::Isolate(Shard& shard, IsolateAddress address, std::shared_ptr<const cat
       version_(std::move(version)),
       databases_(shard.dependencies().store, *this),
       pipes_(shard.pipes(), *this),
-      http_(*this) {}
+      http_(shard.pipes(), *this) {}
 
 Isolate::~Isolate() {
   http_.failAll();

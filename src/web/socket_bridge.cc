@@ -1,0 +1,108 @@
+#include "web/socket_bridge.h"
+
+#include <utility>
+
+#include "base/limits.h"
+
+namespace hf::web {
+namespace {
+
+constexpr int kNoStatus = 1005;
+
+}  // namespace
+
+void SocketBridge::join(net::Exchange& exchange, net::ResponseHead head, PipeTable& pipes, PipeEnd end) {
+  auto bridge = std::make_shared<SocketBridge>(pipes, end);
+  net::WebSocketOptions options;
+  options.messageBytesMax = limits::kWebSocketMessageBytesMax;
+  bridge->self_ = bridge;
+  bridge->socket_ = exchange.acceptWebSocket(std::move(head), options, bridge);
+  if (bridge->socket_ == nullptr) {  // the client has gone meanwhile
+    bridge->self_.reset();
+    pipes.abort(end);
+    return;
+  }
+  pipes.attach(end, *bridge);
+  if (!bridge->ended_) bridge->socket_->next();
+}
+
+void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
+  const std::shared_ptr<SocketBridge> keep = self_;
+  if (ended_) return;
+  switch (message.kind) {
+    case PipeKind::kText:
+      socket_->sendText(std::move(message.data));
+      break;
+    case PipeKind::kBinary:
+      socket_->sendBinary(std::move(message.data));
+      break;
+    case PipeKind::kClose:
+      if (message.code == kNoStatus) {
+        socket_->close(std::nullopt, "");
+      } else {
+        socket_->close(message.code, message.reason);
+      }
+      return;
+    case PipeKind::kGone:
+    case PipeKind::kError:
+      ended_ = true;
+      socket_->abort();
+      self_.reset();
+      return;
+  }
+  if (socket_->bufferedBytes() > limits::kPipeWaitingBytesMax) {
+    socket_->abort();
+    onDisconnected();
+  }
+}
+
+void SocketBridge::onPipeAck(PipeEnd /*end*/) {
+  if (unacked_.empty()) return;
+  unackedBytes_ -= unacked_.front();
+  unacked_.pop_front();
+  readOn();
+}
+
+void SocketBridge::readOn() {
+  if (reading_ || ended_) return;
+  if (unacked_.size() >= limits::kSocketUnackedMessagesMax || unackedBytes_ >= limits::kSocketUnackedBytesMax) return;
+  reading_ = true;
+  socket_->next();
+}
+
+void SocketBridge::onMessage(net::MessageKind kind, Bytes message) {
+  const std::shared_ptr<SocketBridge> keep = self_;
+  reading_ = false;
+  unacked_.push_back(message.size());
+  unackedBytes_ += message.size();
+  const bool sent = pipes_.send(end_, {.kind = kind == net::MessageKind::kText ? PipeKind::kText : PipeKind::kBinary,
+                                       .data = std::move(message)});
+  if (!sent && !ended_) {
+    socket_->abort();
+    finish();
+    return;
+  }
+  readOn();
+}
+
+void SocketBridge::onClose(int code, std::string reason) {
+  if (ended_) return;
+  reading_ = false;
+  pipes_.send(end_, {.kind = PipeKind::kClose, .code = code, .reason = std::move(reason)});
+}
+
+void SocketBridge::onDisconnected() { finish(); }
+
+void SocketBridge::onError(std::string message) {
+  if (ended_) return;
+  pipes_.send(end_, {.kind = PipeKind::kError, .reason = std::move(message)});
+  finish();
+}
+
+void SocketBridge::finish() {
+  const std::shared_ptr<SocketBridge> keep = std::move(self_);
+  if (std::exchange(ended_, true)) return;
+  pipes_.abort(end_);
+}
+
+}  // namespace hf::web
