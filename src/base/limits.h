@@ -10,8 +10,12 @@ namespace hf::limits {
 // HTTP front door (net, gateway)
 inline constexpr std::size_t kHeaderBytesMax = 128 * 1024;
 inline constexpr std::size_t kHeaderCountMax = 256;
+inline constexpr std::size_t kTargetBytesMax = 32 * 1024;
+inline constexpr std::size_t kConnectionsMax = 100'000;
 inline constexpr std::chrono::seconds kHeaderTimeout{30};
 inline constexpr std::chrono::seconds kIdleTimeout{120};
+inline constexpr std::chrono::seconds kBodyTimeout{60};
+inline constexpr std::chrono::seconds kWriteTimeout{60};
 inline constexpr std::size_t kBodyWindowBytes = 256 * 1024;
 inline constexpr std::size_t kWebSocketMessageBytesMax = 32 * 1024 * 1024;
 // What may wait in a WebSocket pipe: for its end to be attached, or for a client that does not read.
