@@ -1,4 +1,4 @@
-// Random: the only way to chance, so that a simulator can own it and replay it.
+// Random: the only source of chance, so that a simulator can own it.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +9,24 @@ namespace hf {
 class Random {
  public:
   virtual ~Random() = default;
-  // Any thread. Cryptographic quality from systemRandom().
+  // Any thread. Fit for keys and ids.
   virtual void fill(std::span<std::uint8_t> out) = 0;
+  [[nodiscard]] std::uint64_t next64();
 };
 
-// The machine's source. Lives for ever.
+// The kernel's generator. Lives for ever.
 Random& systemRandom();
+
+// Repeatable, for simulators and tests; not for keys. One thread at a time.
+class SeededRandom final : public Random {
+ public:
+  explicit SeededRandom(std::uint64_t seed) : state_(seed) {}
+  void fill(std::span<std::uint8_t> out) override;
+  // 0 <= result < bound; bound > 0.
+  [[nodiscard]] std::uint64_t below(std::uint64_t bound);
+
+ private:
+  std::uint64_t state_;
+};
 
 }  // namespace hf

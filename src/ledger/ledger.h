@@ -1,10 +1,14 @@
 // Makes the commits of all objects durable, many with one sync. Bytes: docs/formats/ledger.md.
-// Thread:  append from any shard; a listener's callback runs on its own executor.
-// Owns:    its segment files. Borrows the Disk, which must outlive it.
-// Units:   Position counts bytes of records since the ledger was made. It never goes back.
-// Errors:  kNoSpace: this record was refused, a later one may pass.
+// Thread:  append, tail, durable, stats: any. A listener's callback runs on its own executor. waitDurable and retire
+//          block on the disk: never on a shard.
+// Owns:    its segment files and one writer thread. Borrows the Disk, which must outlive it.
+// Units:   Position counts bytes of records since the ledger was made. It never goes back while the process runs.
+// Errors:  kNoSpace: this record was refused because no space could be reserved for it; a later one may pass.
+//          kOverloaded: queueBytesMax wait for the disk already; a later one may pass.
 //          kLedgerPoisoned: a write or sync failed; nothing will be acknowledged any more.
+//          What was accepted always has space: it is reserved on disk before append says yes.
 // Crash:   a prefix of the accepted records survives, without a gap, never less than was durable.
+// Close:   the destructor writes and syncs what was accepted, then stops its threads.
 #pragma once
 
 #include <compare>
@@ -12,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +25,7 @@
 #include "base/disk.h"
 #include "base/executor.h"
 #include "base/object_id.h"
+#include "base/random.h"
 #include "base/result.h"
 
 namespace hf::ledger {
@@ -31,7 +37,12 @@ struct Position {
 
 inline constexpr std::size_t kPageBytes = 4096;
 
-// One page of a commit. Both images are kPageBytes long; `previous` may be empty (unknown or new page).
+// One page of a commit. `bytes` is kPageBytes long. `previous` is the image before, kPageBytes long, or empty: then
+// the ledger holds the page whole and recovery needs nothing else to rebuild it.
+// Give `previous` only if recovery surely replays the record that holds it: that is, the previous image was appended
+// after the latest checkpoint that copies (or has begun to copy) this page into the object's file. A checkpoint
+// overwrites pages in place; after a crash the file's page may be old, new or torn, and a delta against it would be
+// applied to bytes that nobody ever wrote. The first image after a checkpoint has begun is therefore a whole one.
 struct PageImage {
   std::uint32_t number = 0;  // from 1, as SQLite counts
   BytesView bytes;
@@ -42,6 +53,8 @@ struct PageImage {
 struct AlarmChange {
   std::optional<WallMs> at;  // nullopt: no alarm any more
   std::string objectName;    // the name it was reached by, empty if none (spec 6, 1.3)
+
+  friend bool operator==(const AlarmChange&, const AlarmChange&) = default;
 };
 
 // One transaction of one object. Borrowed bytes live until append returns.
@@ -54,24 +67,114 @@ struct CommitRecord {
   std::optional<AlarmChange> alarm;
 };
 
+// Every object of the namespace is gone, with everything it held, as of this record.
+struct NamespaceDeletion {
+  NamespaceId ns;
+};
+
 class DurabilityListener {
  public:
   virtual ~DurabilityListener() = default;
-  // Everything up to `durable` (exclusive end) is on disk. Called once per batch, in order.
+  // Everything up to `durable` (exclusive end) is on disk. At most once per sync, in order; a listener that is
+  // behind gets the newest position only.
   virtual void onDurable(Position durable) = 0;
   // Nothing after the last onDurable will ever be. Called once.
   virtual void onPoisoned(const Error& why) = 0;
 };
 
+// A page as recovery finds it. Valid until the replayer returns.
+struct RecoveredPage {
+  std::uint32_t number = 0;
+  bool isWhole = false;  // false: a change to the image before it, which an earlier replayed record holds
+  std::uint8_t encoding = 0;
+  std::uint32_t check = 0;
+  BytesView encoded;
+
+  // `page`: kPageBytes; in: the image before (ignored if isWhole); out: this image. kCorrupt if the outcome is not
+  // what was appended; `page` then holds rubbish.
+  [[nodiscard]] Result<void> applyTo(std::span<std::uint8_t> page) const;
+};
+
+struct RecoveredCommit {
+  Position end;  // what append returned
+  ObjectKey object;
+  std::uint64_t transaction = 0;
+  std::uint32_t pageCount = 0;
+  bool reset = false;
+  std::vector<RecoveredPage> pages;
+  std::optional<AlarmChange> alarm;
+};
+
+// Receives what survived, in the order in which it was appended. An error ends recovery with that error.
+class Replayer {
+ public:
+  virtual ~Replayer() = default;
+  virtual Result<void> onCommit(const RecoveredCommit& commit) = 0;
+  virtual Result<void> onNamespaceDeleted(const NamespaceDeletion& deletion, Position end) = 0;
+};
+
+struct LedgerOptions {
+  std::string directory;  // made if missing; holds nothing else
+  std::uint64_t segmentBytes = 64ULL * 1024 * 1024;  // a multiple of 4096, at least 64 KiB
+  // Prepared segments kept ready, and the most that are kept for reuse after retirement.
+  std::size_t spareSegments = 1;
+  // Encoded records that may wait for the disk. One record may exceed it when it arrives below it.
+  std::size_t queueBytesMax = 64ULL * 1024 * 1024;
+  Random* random = &systemRandom();
+};
+
+// What openLedger found.
+struct RecoveryReport {
+  std::uint64_t records = 0;  // handed to the replayer
+  std::uint64_t bytes = 0;    // of them
+  // Bytes after the last whole record, never acknowledged, dropped; and where they lay. Empty: a clean end.
+  std::uint64_t droppedBytes = 0;
+  std::string droppedAt;
+};
+
+struct LedgerStats {
+  std::uint64_t records = 0;  // appended since open
+  std::uint64_t syncs = 0;    // each made a batch durable
+  std::uint64_t queuedBytes = 0;
+  std::uint64_t diskBytes = 0;  // all segment files, spares included
+  std::uint64_t segments = 0;   // that hold records not yet retired
+};
+
 class Ledger {
  public:
   virtual ~Ledger() = default;
+
   // Accepted, not yet durable. Returns the position that durable() must reach (the record's end).
   virtual Result<Position> append(const CommitRecord& record) = 0;
+  virtual Result<Position> append(const NamespaceDeletion& deletion) = 0;
+
+  // The end of the last accepted record, and of the last durable one. Both are ends of records.
+  [[nodiscard]] virtual Position tail() const = 0;
   [[nodiscard]] virtual Position durable() const = 0;
-  // `listener` is called on `executor` after each sync; both outlive the ledger or are removed first.
+  // Blocks until durable() >= position. kLedgerPoisoned if that will never be. Not on a shard.
+  virtual Result<void> waitDurable(Position position) = 0;
+
+  // `listener` is called on `executor`; both outlive the ledger or are removed first. A ledger already poisoned says
+  // so to a new listener too.
   virtual void addListener(Executor& executor, DurabilityListener& listener) = 0;
+  // On the listener's executor, or after that has stopped: no call reaches it any more.
   virtual void removeListener(DurabilityListener& listener) = 0;
+
+  // Everything that ends at or below `upTo` (durable, and a position that append or durable() gave) is in synced
+  // object files: recovery will not replay it and its segments may be reused. Durable when it returns. One thread at
+  // a time, not a shard. An error (kNoSpace, kIo) changes nothing that matters: the next call may pass.
+  virtual Result<void> retire(Position upTo) = 0;
+  [[nodiscard]] virtual Position retired() const = 0;
+  // Bytes of records that a recovery would replay: what decides when to checkpoint.
+  [[nodiscard]] std::uint64_t bytesSinceRetired() const { return tail().value - retired().value; }
+
+  [[nodiscard]] virtual LedgerStats stats() const = 0;
+  [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
 };
+
+// Replays what is on disk and not retired, then stands ready to append. The replayed records are durable when it
+// returns. Makes an empty ledger in an empty directory. kCorrupt, with file and offset, if a record that is followed
+// by others is damaged; nothing on disk has been changed then.
+Result<std::unique_ptr<Ledger>> openLedger(Disk& disk, LedgerOptions options, Replayer& replayer);
 
 }  // namespace hf::ledger
