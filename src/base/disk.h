@@ -1,7 +1,8 @@
 // Disk: the only way to files for what must survive a crash, so that a simulator can own, tear and fail them.
-// Real implementation: systemDisk(). Fault-injecting and simulated ones stand beside the tests.
+// Real implementation: systemDisk(). Failing at will: base/fault_disk.h. Simulated: base/sim_disk.h.
 // Thread:  any; one File is used by one thread at a time unless a method says otherwise.
-// Errors:  kNoSpace (ENOSPC, EDQUOT), kNotFound (ENOENT), kIo (the rest, with path and errno text).
+// Errors:  kNoSpace (ENOSPC, EDQUOT), kNotFound (ENOENT), kAlreadyExists (EEXIST), kIo (the rest); all with path and
+//          errno text.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,8 @@ class File {
   virtual Result<std::uint64_t> size() = 0;
 };
 
+// kRead and kReadWrite: the file must be there. kCreate: made if missing. kCreateNew: must not be there. Files that are
+// made are the owner's only.
 enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreate, kCreateNew };
 
 class Disk {
