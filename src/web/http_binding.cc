@@ -38,7 +38,7 @@ struct HttpBinding::Natives {
       v8::Local<v8::Value> name;
       v8::Local<v8::Value> value;
       if (!list->Get(context, i).ToLocal(&name) || !list->Get(context, i + 1).ToLocal(&value)) break;
-      head.headers.emplace_back(js::toUtf8(isolate, name), toLatin1(isolate, value.As<v8::String>()));
+      head.headers.push_back({.name = js::toUtf8(isolate, name), .value = toLatin1(isolate, value.As<v8::String>())});
     }
     return head;
   }
@@ -124,7 +124,7 @@ struct HttpBinding::Natives {
     const std::shared_ptr<net::Exchange> exchange = std::move(it->second.exchange);
     binding.exchanges_.erase(it);
     const auto end = static_cast<PipeEnd>(info[2].As<v8::Number>()->Value());
-    SocketBridge::join(*exchange, head(info, 101, -1, 1), binding.pipes_, end);
+    SocketBridge::join(*exchange, head(info, 101, -1, 1).headers, binding.pipes_, end);
   }
 
   static void respondError(const Info& info) {

@@ -7,34 +7,37 @@
 namespace hf::web {
 namespace {
 
-constexpr int kNoStatus = 1005;
+constexpr int kNoStatus = net::kCloseNoStatus;
 
 }  // namespace
 
-void SocketBridge::join(net::Exchange& exchange, net::ResponseHead head, PipeTable& pipes, PipeEnd end) {
+void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end) {
   auto bridge = std::make_shared<SocketBridge>(pipes, end);
   net::WebSocketOptions options;
-  options.messageBytesMax = limits::kWebSocketMessageBytesMax;
+  // JavaScript decides when a client's Close is answered (spec durable-objects 7.2).
+  options.closeReply = net::CloseReply::kByApplication;
   bridge->self_ = bridge;
-  bridge->socket_ = exchange.acceptWebSocket(std::move(head), options, bridge);
+  bridge->socket_ = exchange.acceptWebSocket(std::move(headers), options);
   if (bridge->socket_ == nullptr) {  // the client has gone meanwhile
     bridge->self_.reset();
     pipes.abort(end);
     return;
   }
+  bridge->socket_->start(bridge);
+  bridge->socket_->next();
   pipes.attach(end, *bridge);
-  if (!bridge->ended_) bridge->socket_->next();
 }
 
 void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
   const std::shared_ptr<SocketBridge> keep = self_;
   if (ended_) return;
+  Result<void> sent;
   switch (message.kind) {
     case PipeKind::kText:
-      socket_->sendText(std::move(message.data));
+      sent = socket_->sendText(asText(message.data));
       break;
     case PipeKind::kBinary:
-      socket_->sendBinary(std::move(message.data));
+      sent = socket_->sendBinary(message.data);
       break;
     case PipeKind::kClose:
       if (message.code == kNoStatus) {
@@ -42,6 +45,8 @@ void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
       } else {
         socket_->close(message.code, message.reason);
       }
+      closeSent_ = true;
+      if (closeReceived_) finish();
       return;
     case PipeKind::kGone:
     case PipeKind::kError:
@@ -50,9 +55,10 @@ void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
       self_.reset();
       return;
   }
-  if (socket_->bufferedBytes() > limits::kPipeWaitingBytesMax) {
+  // A client that does not read costs a bounded amount of memory and is then cut.
+  if (!sent && sent.error().code == Errc::kOverloaded) {
     socket_->abort();
-    onDisconnected();
+    finish();
   }
 }
 
@@ -86,9 +92,11 @@ void SocketBridge::onMessage(net::MessageKind kind, Bytes message) {
 }
 
 void SocketBridge::onClose(int code, std::string reason) {
+  const std::shared_ptr<SocketBridge> keep = self_;
   if (ended_) return;
-  reading_ = false;
+  closeReceived_ = true;
   pipes_.send(end_, {.kind = PipeKind::kClose, .code = code, .reason = std::move(reason)});
+  if (closeSent_) finish();
 }
 
 void SocketBridge::onDisconnected() { finish(); }

@@ -15,10 +15,10 @@
 
 namespace hf::web {
 
-class SocketBridge final : public PipeSink, public net::WebSocketEvents, public std::enable_shared_from_this<SocketBridge> {
+class SocketBridge final : public PipeSink, public net::WebSocketEvents {
  public:
   // Answers the exchange with 101 and couples the connection to `end`. Lives until the connection has ended.
-  static void join(net::Exchange& exchange, net::ResponseHead head, PipeTable& pipes, PipeEnd end);
+  static void join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end);
 
   SocketBridge(PipeTable& pipes, PipeEnd end) : pipes_(pipes), end_(end) {}
 
@@ -44,6 +44,8 @@ class SocketBridge final : public PipeSink, public net::WebSocketEvents, public 
   std::size_t unackedBytes_ = 0;
   bool reading_ = true;
   bool ended_ = false;
+  bool closeSent_ = false;
+  bool closeReceived_ = false;
 };
 
 }  // namespace hf::web

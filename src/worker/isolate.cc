@@ -129,8 +129,6 @@ Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose pu
     inside_ = false;
     if (!ran || runtime_.IsEmpty()) {
       result = fail(Errc::kInternal, "the runtime did not start: " + why);
-    } else {
-      shard_.runtimeScript().remember(isolate);
     }
   });
   return result;

@@ -1,6 +1,7 @@
 #include "worker/shard.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -278,7 +279,7 @@ void Shard::onDurable(ledger::Position /*durable*/) { tellDurable(); }
 
 void Shard::tellDurable() {
   std::vector<actor::DurableCommit> commits = durability_.take(dependencies_.store.ledger().durable());
-  std::ranges::stable_sort(commits, {}, &actor::DurableCommit::isolate);
+  std::ranges::sort(commits, {}, [](const actor::DurableCommit& c) { return std::tuple(c.isolate, c.database, c.commit); });
   for (auto begin = commits.begin(); begin != commits.end();) {
     const auto end = std::find_if(begin, commits.end(), [&](const auto& c) { return c.isolate != begin->isolate; });
     if (const auto it = isolates_.find(begin->isolate); it != isolates_.end()) it->second->durable({begin, end});
@@ -362,7 +363,7 @@ void Shard::alarmDone(const ObjectKey& object, actor::AlarmOutcome outcome) {
   if (next == actor::AlarmScheduler::Next::kClearStored) {
     dependencies_.log.warn("alarm abandoned", {{"object", object.id.hex()}});
     // Not from inside the isolate that reports.
-    loop_.post([this, object, name = name, at = at] { clearStoredAlarm(object, name, at); });
+    loop_.post([this, object, objectName = name, storedAt = at] { clearStoredAlarm(object, objectName, storedAt); });
   }
   armAlarmTimer();
 }
