@@ -87,8 +87,8 @@ void bind(const v8::FunctionCallbackInfo<v8::Value>& info) {
 }
 
 // ---- scripts
-// Source text compiled once and remembered as V8's code cache for the environments that follow.
-// Thread: any; the cache is written once under a lock.
+// Source text compiled once, with all its functions, and remembered as V8's code cache for the environments that follow.
+// Thread: any.
 class CachedScript final {
  public:
   // `source` as UTF-8 must evaluate to the value wanted (a function expression in parentheses, say).
@@ -98,9 +98,7 @@ class CachedScript final {
   CachedScript& operator=(const CachedScript&) = delete;
   // Compiles (from the cache when there is one) and runs. Empty: an exception is pending.
   v8::MaybeLocal<v8::Value> run(v8::Local<v8::Context> context);
-  // After the functions of the script have run once: writes the cache with them in it, if it is not written yet.
-  void remember(v8::Isolate* isolate);
-  // V8 took the cache in the last run on this thread.
+  // The last run took the cache.
   [[nodiscard]] bool wasCached() const;
 
  private:

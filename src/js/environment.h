@@ -53,7 +53,6 @@ struct EnvironmentOptions {
   std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught;
   // Once, as a task of the shard's loop, when the environment was condemned, whatever it was doing then.
   std::function<void(Condemned reason)> onCondemned;
-  // process.exit() and its like were called by internal code. Only informs: the environment is condemned with kExit.
 };
 
 class Environment final {
@@ -101,14 +100,14 @@ class Environment final {
   bool turn(F&& body) {
     if (condemned() != Condemned::kNo) return false;
     const Entered entered(*this);
-    beginTurn();
+    watched_->beginTurn();
     {
       const node::CallbackScope scope(env_, turnResource_.Get(isolate_), node::async_context{0, 0});
       std::forward<F>(body)();
       // A condemned environment must not run the microtasks that closing the scope would run.
       if (condemned() != Condemned::kNo) [[unlikely]] stopJavaScript();
     }
-    endTurn();
+    watched_->endTurn();
     return condemned() == Condemned::kNo;
   }
 
@@ -120,6 +119,11 @@ class Environment final {
   // Where user modules live, once made (modules.h).
   [[nodiscard]] Modules* modules() const { return modules_; }
   void setModules(Modules* modules) { modules_ = modules; }
+
+  // To onUncaught. Called by Node's hooks, inside a scope.
+  void reportUncaught(v8::Local<v8::Value> error, Uncaught kind) const {
+    if (condemned() == Condemned::kNo && options_.onUncaught) options_.onUncaught(error, kind);
+  }
 
   // JavaScript is running or a scope is open.
   [[nodiscard]] bool isEntered() const { return depth_ != 0; }
@@ -158,8 +162,6 @@ class Environment final {
   void limitStack();
   void disposeNode();
 
-  void beginTurn() { watched_->beginTurn(); }
-  void endTurn() { watched_->endTurn(); }
   void stopJavaScript();
   // Any thread. The first reason stays.
   void condemn(Condemned reason);
@@ -177,7 +179,6 @@ class Environment final {
   void runNode();
 
   static constexpr std::uint64_t kNever = ~std::uint64_t{0};
-  static constexpr std::uint64_t kAtOnce = 0;
   static thread_local Environment* current_;
 
   // Fixed once made
@@ -207,6 +208,7 @@ class Environment final {
   bool runPosted_ = false;
   std::uint64_t armedAtMs_ = kNever;  // uv_now units
   std::uint64_t timer_ = 0;
+  std::uint64_t backendWatch_ = 0;
   // Any thread
   std::atomic<Condemned> condemned_{Condemned::kNo};
 };

@@ -14,6 +14,8 @@
 
 namespace hf::js {
 
+class CachedScript;
+
 class Platform final {
  public:
   // From the addon's initialiser: `mainContext` is the context that Node loaded the addon into.
@@ -26,6 +28,7 @@ class Platform final {
   [[nodiscard]] node::MultiIsolatePlatform& node() const { return *node_; }
   [[nodiscard]] const node::EmbedderSnapshotData* snapshot() const { return snapshot_.get(); }
   [[nodiscard]] const Log& log() const { return log_; }
+  [[nodiscard]] CachedScript& nodeSetupScript() const { return *nodeSetupScript_; }
 
  private:
   Platform(node::MultiIsolatePlatform& node, node::EmbedderSnapshotData::Pointer snapshot, const Log& log);
@@ -34,6 +37,7 @@ class Platform final {
   node::MultiIsolatePlatform* const node_;
   const node::EmbedderSnapshotData::Pointer snapshot_;
   const Log& log_;
+  const std::unique_ptr<CachedScript> nodeSetupScript_;
 };
 
 }  // namespace hf::js

@@ -5,6 +5,9 @@
 
 #include <v8.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/bytes.h"
@@ -35,11 +38,17 @@ class Serializer final {
 
  private:
   class Delegate;
-  bool writePrimitive(v8::Local<v8::Value> value);
+  struct Buffer {
+    std::unique_ptr<std::uint8_t[]> bytes;
+    std::size_t capacity = 0;
+  };
+  // Bytes written to the start of buffer_; 0: V8 must do it.
+  std::size_t writePrimitive(v8::Local<v8::Value> value);
+  // Empty, with nothing thrown: V8 must do it.
+  [[nodiscard]] v8::MaybeLocal<v8::Value> readPrimitive(BytesView bytes) const;
 
   Environment& environment_;
-  Bytes buffer_;
-  bool busy_ = false;
+  Buffer buffer_;
 };
 
 }  // namespace hf::js

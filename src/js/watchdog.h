@@ -3,8 +3,6 @@
 // Limits are CPU time of the shard's thread, measured to about a tenth of the limit (at most 250 ms).
 #pragma once
 
-#include <v8.h>
-
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -89,6 +87,7 @@ class Watchdog final {
   // True while some turn runs.
   bool sample();
   void sampleRunning(Entry& entry);
+  void updateTick();
   void wake();
 
   // Fixed once made

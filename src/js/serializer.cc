@@ -1,0 +1,298 @@
+#include "js/serializer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "js/convert.h"
+
+namespace hf::js {
+
+namespace {
+
+// V8's tags for what we write without the help of its serializer (v8/src/objects/value-serializer.cc). A test compares.
+constexpr std::uint8_t kHeader[] = {0xff, 15};
+constexpr std::uint8_t kUndefined = '_';
+constexpr std::uint8_t kNull = '0';
+constexpr std::uint8_t kTrue = 'T';
+constexpr std::uint8_t kFalse = 'F';
+constexpr std::uint8_t kInt32 = 'I';
+constexpr std::uint8_t kDouble = 'N';
+constexpr std::uint8_t kOneByteString = '"';
+
+constexpr int kShortStringMax = 1024;
+constexpr std::size_t kFirstBufferBytes = 2048;  // takes every primitive that writePrimitive writes
+constexpr std::size_t kBufferKeptBytesMax = 1024 * 1024;
+// How far an error message goes to find out what could not be cloned.
+constexpr std::size_t kSearchedValuesMax = 10'000;
+
+std::uint8_t* writeVarint(std::uint8_t* out, std::uint32_t value) {
+  while (value >= 0x80) {
+    *out++ = static_cast<std::uint8_t>(value | 0x80);
+    value >>= 7;
+  }
+  *out++ = static_cast<std::uint8_t>(value);
+  return out;
+}
+
+bool readVarint(BytesView& bytes, std::uint32_t& value) {
+  value = 0;
+  for (unsigned shift = 0; shift < 35 && !bytes.empty(); shift += 7) {
+    const std::uint8_t byte = bytes.front();
+    bytes = bytes.subspan(1);
+    value |= static_cast<std::uint32_t>(byte & 0x7f) << shift;
+    if ((byte & 0x80) == 0) return true;
+  }
+  return false;
+}
+
+std::string className(v8::Local<v8::Object> object) {
+  return toUtf8(v8::Isolate::GetCurrent(), object->GetConstructorName());
+}
+
+// Names of classes that Workers do pass over RPC; we do not yet.
+bool isFutureRpcClass(std::string_view name) {
+  return name == "RpcTarget" || name == "RpcStub" || name == "RpcPromise" || name == "RpcProperty" ||
+         name == "DurableObject" || name == "WorkerEntrypoint" || name == "Fetcher" || name == "DurableObjectStub" ||
+         name == "ReadableStream" || name == "WritableStream" || name == "Request" || name == "Response" ||
+         name == "Headers" || name == "AbortSignal" || name == "Blob";
+}
+
+std::string notYet(std::string_view what) {
+  return std::string(what) + " cannot be passed over RPC by this version of Holdfast yet.";
+}
+
+// The nearest class up the prototype chain that RPC will know one day: "" when there is none.
+std::string futureRpcClass(v8::Local<v8::Context> context, v8::Local<v8::Object> object) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  const v8::TryCatch caught(isolate);
+  v8::Local<v8::Value> at = object->GetPrototypeV2();
+  while (at->IsObject() && !at->IsProxy()) {
+    v8::Local<v8::Value> constructor;
+    if (at.As<v8::Object>()->Get(context, internalized(isolate, "constructor")).ToLocal(&constructor) &&
+        constructor->IsFunction()) {
+      const v8::Local<v8::Value> name = constructor.As<v8::Function>()->GetName();
+      if (name->IsString()) {
+        std::string text = toUtf8(isolate, name.As<v8::String>());
+        if (isFutureRpcClass(text)) return text;
+      }
+    }
+    at = at.As<v8::Object>()->GetPrototypeV2();
+  }
+  return "";
+}
+
+// V8 tells that something cannot be cloned but not what. True when it was a function somewhere inside `root`.
+bool containsFunction(v8::Local<v8::Context> context, v8::Local<v8::Value> root) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  const v8::TryCatch caught(isolate);
+  std::vector<v8::Local<v8::Value>> open = {root};
+  std::unordered_multimap<int, v8::Local<v8::Object>> seen;
+  while (!open.empty() && seen.size() < kSearchedValuesMax) {
+    const v8::Local<v8::Value> value = open.back();
+    open.pop_back();
+    if (value->IsFunction()) return true;
+    if (!value->IsObject() || value->IsProxy() || value->IsTypedArray()) continue;
+    const auto object = value.As<v8::Object>();
+    const int hash = object->GetIdentityHash();
+    const auto [first, last] = seen.equal_range(hash);
+    if (std::any_of(first, last, [&](const auto& entry) { return entry.second == object; })) continue;
+    seen.emplace(hash, object);
+    if (value->IsMap() || value->IsSet()) {
+      const v8::Local<v8::Array> entries =
+          value->IsMap() ? value.As<v8::Map>()->AsArray() : value.As<v8::Set>()->AsArray();
+      open.push_back(entries);
+    }
+    v8::Local<v8::Array> names;
+    if (!object->GetOwnPropertyNames(context).ToLocal(&names)) return false;
+    for (std::uint32_t i = 0; i < names->Length() && i < kSearchedValuesMax; ++i) {
+      v8::Local<v8::Value> name;
+      v8::Local<v8::Value> inner;
+      if (names->Get(context, i).ToLocal(&name) && object->Get(context, name).ToLocal(&inner)) open.push_back(inner);
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
+ public:
+  Delegate(Serializer& owner, v8::Local<v8::Context> context, v8::Local<v8::Value> root, CloneMode mode)
+      : buffer(std::move(owner.buffer_)), owner_(owner), context_(context), root_(root), mode_(mode) {}
+
+  void ThrowDataCloneError(v8::Local<v8::String> message) override {
+    if (mode_ == CloneMode::kRpc && containsFunction(context_, root_)) return throwClone(notYet("Functions"));
+    throwClone(toUtf8(owner_.environment_.isolate(), message));
+  }
+
+  bool HasCustomHostObject(v8::Isolate*) override { return mode_ == CloneMode::kRpc; }
+
+  // Asked, in RPC mode, for every object that is not an array, a Map, a Date and so on.
+  v8::Maybe<bool> IsHostObject(v8::Isolate*, v8::Local<v8::Object> object) override {
+    const v8::Local<v8::Value> prototype = object->GetPrototypeV2();
+    if (prototype == owner_.environment_.objectPrototype()) return v8::Just(object->InternalFieldCount() > 0);
+    return v8::Just(true);
+  }
+
+  v8::Maybe<bool> WriteHostObject(v8::Isolate* isolate, v8::Local<v8::Object> object) override {
+    const std::string name = className(object);
+    if (mode_ == CloneMode::kStorage) {
+      throwClone("#<" + name + "> could not be cloned.");
+    } else if (const std::string future = futureRpcClass(context_, object); !future.empty()) {
+      throwClone(notYet(future + " objects"));
+    } else {
+      throwClone("Could not serialize object of type \"" + name + "\". This type does not support serialization.");
+    }
+    return v8::Nothing<bool>();
+  }
+
+  v8::Maybe<std::uint32_t> GetSharedArrayBufferId(v8::Isolate*, v8::Local<v8::SharedArrayBuffer>) override {
+    throwClone("#<SharedArrayBuffer> could not be cloned.");
+    return v8::Nothing<std::uint32_t>();
+  }
+  v8::Maybe<std::uint32_t> GetWasmModuleTransferId(v8::Isolate*, v8::Local<v8::WasmModuleObject>) override {
+    throwClone("#<Module> could not be cloned.");
+    return v8::Nothing<std::uint32_t>();
+  }
+  bool AdoptSharedValueConveyor(v8::Isolate*, v8::SharedValueConveyor&&) override {
+    throwClone("A shared value could not be cloned.");
+    return false;
+  }
+
+  void* ReallocateBufferMemory(void* old, std::size_t size, std::size_t* actual) override {
+    HF_CHECK(old == nullptr || old == buffer.bytes.get(), "V8 gives back what it got");
+    if (size > buffer.capacity) {
+      auto grown = std::make_unique_for_overwrite<std::uint8_t[]>(std::max(size, kFirstBufferBytes));
+      if (old != nullptr) std::memcpy(grown.get(), old, buffer.capacity);
+      buffer = {std::move(grown), std::max(size, kFirstBufferBytes)};
+    }
+    *actual = buffer.capacity;
+    return buffer.bytes.get();
+  }
+  void FreeBufferMemory(void*) override {}  // `buffer` owns it
+
+  Buffer buffer;
+
+ private:
+  void throwClone(const std::string& message) {
+    throwDomException(owner_.environment_, "DataCloneError", message);
+  }
+
+  Serializer& owner_;
+  const v8::Local<v8::Context> context_;
+  const v8::Local<v8::Value> root_;
+  const CloneMode mode_;
+};
+
+Serializer::Serializer(Environment& environment) : environment_(environment) {}
+Serializer::~Serializer() = default;
+
+std::size_t Serializer::writePrimitive(v8::Local<v8::Value> value) {
+  if (value->IsObject()) return 0;
+  if (buffer_.capacity < kFirstBufferBytes || buffer_.capacity > kBufferKeptBytesMax) {
+    buffer_ = {std::make_unique_for_overwrite<std::uint8_t[]>(kFirstBufferBytes), kFirstBufferBytes};
+  }
+  std::uint8_t* const begin = buffer_.bytes.get();
+  std::uint8_t* at = std::copy(std::begin(kHeader), std::end(kHeader), begin);
+  if (value->IsString()) {
+    const auto text = value.As<v8::String>();
+    const int length = text->Length();
+    if (length > kShortStringMax || !text->IsOneByte()) return 0;
+    *at++ = kOneByteString;
+    at = writeVarint(at, static_cast<std::uint32_t>(length));
+    text->WriteOneByteV2(environment_.isolate(), 0, static_cast<std::uint32_t>(length), at);
+    at += length;
+  } else if (value->IsInt32()) {
+    const std::int32_t number = value.As<v8::Int32>()->Value();
+    *at++ = kInt32;
+    at = writeVarint(at, (static_cast<std::uint32_t>(number) << 1) ^ static_cast<std::uint32_t>(number >> 31));
+  } else if (value->IsNumber()) {
+    const double number = value.As<v8::Number>()->Value();
+    *at++ = kDouble;
+    std::memcpy(at, &number, sizeof number);
+    at += sizeof number;
+  } else if (value->IsBoolean()) {
+    *at++ = value->IsTrue() ? kTrue : kFalse;
+  } else if (value->IsUndefined()) {
+    *at++ = kUndefined;
+  } else if (value->IsNull()) {
+    *at++ = kNull;
+  } else {
+    return 0;  // BigInt, Symbol
+  }
+  return static_cast<std::size_t>(at - begin);
+}
+
+std::optional<BytesView> Serializer::serialize(v8::Local<v8::Context> context, v8::Local<v8::Value> value,
+                                               CloneMode mode) {
+  if (const std::size_t size = writePrimitive(value); size != 0) return BytesView(buffer_.bytes.get(), size);
+  if (buffer_.capacity > kBufferKeptBytesMax) buffer_ = {};
+  // A getter may come back to us while V8 writes: each level works on a buffer of its own, the outermost's is kept.
+  Delegate delegate(*this, context, value, mode);
+  std::size_t size = 0;
+  bool written = false;
+  {
+    v8::ValueSerializer serializer(environment_.isolate(), &delegate);
+    serializer.WriteHeader();
+    written = serializer.WriteValue(context, value).FromMaybe(false);
+    size = serializer.Release().second;
+  }
+  buffer_ = std::move(delegate.buffer);
+  if (!written) return std::nullopt;
+  return BytesView(buffer_.bytes.get(), size);
+}
+
+v8::MaybeLocal<v8::Value> Serializer::readPrimitive(BytesView bytes) const {
+  v8::Isolate* isolate = environment_.isolate();
+  if (bytes.size() < 3 || bytes[0] != kHeader[0] || bytes[1] != kHeader[1]) return {};
+  const std::uint8_t tag = bytes[2];
+  bytes = bytes.subspan(3);
+  std::uint32_t word = 0;
+  switch (tag) {
+    case kUndefined: return v8::Undefined(isolate);
+    case kNull: return v8::Null(isolate);
+    case kTrue: return v8::True(isolate);
+    case kFalse: return v8::False(isolate);
+    case kInt32:
+      if (!readVarint(bytes, word)) return {};
+      return v8::Integer::New(isolate, static_cast<std::int32_t>((word >> 1) ^ -(word & 1)));
+    case kDouble: {
+      double number = 0;
+      if (bytes.size() < sizeof number) return {};
+      std::memcpy(&number, bytes.data(), sizeof number);
+      return v8::Number::New(isolate, number);
+    }
+    case kOneByteString:
+      if (!readVarint(bytes, word) || word > bytes.size()) return {};
+      return latin1String(isolate, asText(bytes.first(word)));
+    default: return {};
+  }
+}
+
+v8::MaybeLocal<v8::Value> Serializer::deserialize(v8::Local<v8::Context> context, BytesView bytes) {
+  v8::Isolate* isolate = environment_.isolate();
+  v8::Local<v8::Value> value;
+  if (readPrimitive(bytes).ToLocal(&value)) return value;
+  v8::ValueDeserializer deserializer(isolate, bytes.data(), bytes.size());
+  if (deserializer.ReadHeader(context).FromMaybe(false) && deserializer.ReadValue(context).ToLocal(&value)) {
+    return value;
+  }
+  if (!isolate->HasPendingException()) throwError(isolate, "Unable to deserialize cloned data.");
+  return {};
+}
+
+v8::MaybeLocal<v8::Value> Serializer::clone(v8::Local<v8::Context> context, v8::Local<v8::Value> value,
+                                            CloneMode mode) {
+  if (!value->IsObject() && !value->IsSymbol()) return value;
+  const std::optional<BytesView> bytes = serialize(context, value, mode);
+  if (!bytes) return {};
+  return deserialize(context, *bytes);
+}
+
+}  // namespace hf::js
