@@ -7,10 +7,16 @@
 // another way.
 
 import { AsyncLocalStorage, native } from './host.ts';
+import { NativePromise, SafeSet, promiseThen } from './primordials.ts';
 
 // One nested input gate (blockConcurrencyWhile, transaction); opaque here, owned by actor/.
 export interface Section {
   readonly depth: number;
+}
+
+// Something that stops when its context ends: a timer, a socket, a fetch.
+export interface ContextResource {
+  stop(): void;
 }
 
 export abstract class IoContext {
@@ -27,6 +33,24 @@ export abstract class IoContext {
   // Counts I/O that is under way (timers, fetches): the context is not idle meanwhile.
   abstract beginIo(): void;
   abstract endIo(): void;
+  // Kept by addResource and removeResource.
+  resources: Set<ContextResource> | undefined = undefined;
+}
+
+export function addResource(context: IoContext, resource: ContextResource): void {
+  (context.resources ??= new SafeSet<ContextResource>()).add(resource);
+}
+
+export function removeResource(context: IoContext, resource: ContextResource): void {
+  context.resources?.delete(resource);
+}
+
+// To be called when a context ends: its timers fire no more, its sockets are cut, its fetches are dropped.
+export function stopResources(context: IoContext): void {
+  const { resources } = context;
+  context.resources = undefined;
+  if (resources === undefined) return;
+  resources.forEach((resource) => resource.stop());
 }
 
 export interface Frame {
@@ -84,14 +108,15 @@ export function runTurn(): boolean {
 export function awaitIo<T>(promise: PromiseLike<T>): Promise<T> {
   const { context, section } = currentFrame();
   context.beginIo();
-  return new Promise<T>((resolve, reject) => {
+  return new NativePromise<T>((resolve, reject) => {
     const back = (settle: () => void): void => {
       context.enter(section, () => {
         context.endIo();
         settle();
       });
     };
-    promise.then(
+    promiseThen(
+      promise as Promise<T>,
       (value) => back(() => resolve(value)),
       (error: unknown) => back(() => reject(error as Error)),
     );

@@ -1,0 +1,172 @@
+// Exceptions as plain data, for crossing isolates, and back (spec 1.5).
+//
+// Data is made of values that Native.send can serialise. The receiving side builds a new error whose stack is its own:
+// a remote stack is not transferred.
+
+import { flag } from './compat.ts';
+import { native } from './host.ts';
+import { SafeMap, objectKeys } from './primordials.ts';
+
+export interface ErrorData {
+  // A built-in class that survives, 'DOMException', or 'Error' for everything else.
+  type: string;
+  name: string; // of a DOMException; otherwise ''
+  message: string;
+  // Own enumerable properties, name, value, name, value ... With enhanced_error_serialization only.
+  props: unknown[];
+  cause: ErrorData | undefined;
+  hasCause: boolean;
+  causeValue: unknown; // a cause that is not an error
+  retryable: boolean;
+  overloaded: boolean;
+  durableObjectReset: boolean;
+}
+
+export interface FailureClass {
+  retryable?: boolean;
+  overloaded?: boolean;
+  durableObjectReset?: boolean;
+}
+
+const constructors = new SafeMap<string, new (message?: string) => Error>([
+  ['Error', Error],
+  ['RangeError', RangeError],
+  ['TypeError', TypeError],
+  ['SyntaxError', SyntaxError],
+  ['ReferenceError', ReferenceError],
+]);
+
+const enhanced = flag('enhanced_error_serialization');
+const kCauseDepthMax = 8;
+const NativeDOMException = DOMException;
+const NativeError = Error;
+const reserved = new SafeMap<string, true>([
+  ['message', true],
+  ['stack', true],
+  ['cause', true],
+  ['remote', true],
+  ['retryable', true],
+  ['overloaded', true],
+  ['durableObjectReset', true],
+]);
+
+// An error of the runtime itself, with the class of its failure as own properties.
+export function failure(message: string, failureClass: FailureClass): Error {
+  return Object.assign(new NativeError(message), failureClass);
+}
+
+// User errors may have getters that throw; nothing here may.
+function read(object: object, key: string): unknown {
+  try {
+    return (object as Record<string, unknown>)[key];
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return 'unknown error';
+  }
+}
+
+function isCloneable(value: unknown): boolean {
+  if (value === null) return true;
+  const type = typeof value;
+  if (type === 'function' || type === 'symbol') return false;
+  if (type !== 'object') return true;
+  try {
+    native.clone(value, 1);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function errorToData(error: unknown, depth: number = 0): ErrorData {
+  const data: ErrorData = {
+    type: 'Error',
+    name: '',
+    message: '',
+    props: [],
+    cause: undefined,
+    hasCause: false,
+    causeValue: undefined,
+    retryable: false,
+    overloaded: false,
+    durableObjectReset: false,
+  };
+  if (!NativeError.isError(error)) {
+    data.message = textOf(error);
+    return data;
+  }
+  data.message = textOf(read(error, 'message'));
+  if (error instanceof NativeDOMException) {
+    data.type = 'DOMException';
+    data.name = error.name;
+  } else {
+    const name = textOf(read(error, 'name'));
+    if (constructors.has(name)) data.type = name;
+  }
+  data.retryable = read(error, 'retryable') === true;
+  data.overloaded = read(error, 'overloaded') === true;
+  data.durableObjectReset = read(error, 'durableObjectReset') === true;
+  if (!enhanced) return data;
+  const keys = objectKeys(error);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (reserved.has(key)) continue;
+    const value = read(error, key);
+    if (isCloneable(value)) data.props.push(key, value);
+  }
+  if (Object.hasOwn(error, 'cause')) {
+    const cause = read(error, 'cause');
+    if (NativeError.isError(cause)) {
+      if (depth < kCauseDepthMax) {
+        data.cause = errorToData(cause, depth + 1);
+        data.hasCause = true;
+      }
+    } else if (isCloneable(cause)) {
+      data.hasCause = true;
+      data.causeValue = cause;
+    }
+  }
+  return data;
+}
+
+function setOwn(error: Error, key: string, value: unknown): void {
+  Object.defineProperty(error, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
+// `remote`: it was thrown on the other side of a stub.
+export function errorFromData(data: ErrorData, remote: boolean): Error {
+  let error: Error;
+  if (data.type === 'DOMException') {
+    error = new NativeDOMException(data.message, data.name);
+  } else {
+    const Class = constructors.get(data.type) ?? NativeError;
+    error = new Class(data.message);
+  }
+  for (let i = 0; i < data.props.length; i += 2) setOwn(error, data.props[i] as string, data.props[i + 1]);
+  if (data.hasCause) {
+    const value = data.cause === undefined ? data.causeValue : errorFromData(data.cause, false);
+    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: false, configurable: true });
+  }
+  if (data.retryable) setOwn(error, 'retryable', true);
+  if (data.overloaded) setOwn(error, 'overloaded', true);
+  if (data.durableObjectReset) setOwn(error, 'durableObjectReset', true);
+  if (remote) setOwn(error, 'remote', true);
+  return error;
+}
+
+// What Native.logException wants to know of anything that was thrown.
+export function errorForLog(error: unknown): { name: string; message: string; stack: string } {
+  if (!NativeError.isError(error)) return { name: 'Error', message: textOf(error), stack: '' };
+  return {
+    name: textOf(read(error, 'name')),
+    message: textOf(read(error, 'message')),
+    stack: textOf(read(error, 'stack') ?? ''),
+  };
+}

@@ -1,0 +1,705 @@
+// Server-side WebSockets over native pipes, and the socket class that clients (client.ts) share (spec 7.1 to 7.4).
+//
+//   fresh ──accept()──────────────► accepted ──┐
+//     │───acceptHibernatable()────► hibernatable├─ close frames both ways, or the pipe gone ─► released
+//     └───couple() (in a Response)► coupled     │
+//   `new WebSocket(url)` starts as a client ────┘
+//
+// 1. Events reach user code only through `enter` of the context that accepted the socket, in the order they came.
+// 2. What is sent leaves in order, each message after the output gate that was current when it was sent.
+// 3. closedOut: our Close frame has been sent or queued. closedIn: the peer's Close frame has been delivered to user code.
+
+import { flag } from '../compat.ts';
+import { CloseEvent, ErrorEvent, MessageEvent, fire } from '../events.ts';
+import { kIllegalInvocation } from '../headers.ts';
+import { native } from '../host.ts';
+import { nodeBlob } from '../host_modules.ts';
+import { type IoContext, type Section, addResource, currentFrame, frames, removeResource } from '../io.ts';
+import {
+  NativeArrayBuffer,
+  NativeUint8Array,
+  SafeMap,
+  defineProperty,
+  encodeUtf8,
+  isView,
+  makeEnumerable,
+  promiseThen,
+  setTag,
+} from '../primordials.ts';
+import { startClient } from './client.ts';
+
+export const kDisconnected = 'WebSocket disconnected without sending Close frame.';
+const kNotAccepted =
+  'You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.';
+const kAttachmentBytesMax = 16_384;
+const kReasonBytesMax = 123;
+const kReadyStates = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
+
+const repliesToClose = flag('web_socket_auto_reply_to_close');
+const defaultBinaryType = flag('websocket_standard_binary_type') ? 'blob' : 'arraybuffer';
+const limitsReason = flag('websocket_close_reason_byte_limit');
+const NativeDOMException = DOMException;
+
+// What a socket talks through: a pipe's end, or a client's connection.
+export interface Transport {
+  // False: the other side is gone.
+  send(data: string | ArrayBuffer | Uint8Array): boolean;
+  close(code: number, reason: string): void;
+  abort(): void;
+  // The oldest message has been handled.
+  ack(): void;
+  // From now on `incoming` is called; what came before has waited.
+  start(): void;
+}
+
+export type Incoming =
+  | { kind: 'message'; data: string | ArrayBuffer }
+  | { kind: 'close'; code: number; reason: string; wasClean: boolean }
+  | { kind: 'error'; error: Error };
+
+// Who takes the events of a hibernatable socket. Called outside a turn, in order. The sink makes a turn of it, calls
+// `applyIncoming(ws, incoming)` there just before the handler, and `ackSocket(ws)` when the synchronous part of the
+// handler of a message has run.
+export interface HibernatableSink {
+  deliver(ws: WebSocket, incoming: Incoming): void;
+}
+
+type Stage = 'fresh' | 'accepted' | 'hibernatable' | 'coupled' | 'client';
+
+interface Outgoing {
+  gate: Promise<unknown> | undefined;
+  data: string | ArrayBuffer | Uint8Array | undefined; // undefined: a close
+  code: number;
+  reason: string;
+}
+
+export class SocketState {
+  readonly ws: WebSocket;
+  stage: Stage = 'fresh';
+  end = 0; // the pipe's, 0 for a client
+  transport: Transport | undefined;
+  peer: SocketState | undefined; // the other end of a pair, while it is here
+  owner: IoContext | undefined;
+  section: Section | null = null;
+  sink: HibernatableSink | undefined;
+  connecting = false;
+  closedOut = false;
+  closedIn = false;
+  released = false;
+  autoReply = false;
+  url: string | null = null;
+  protocol: string | null = '';
+  extensions: string | null = '';
+  binaryType: string = defaultBinaryType;
+  attachment: ArrayBuffer | undefined;
+  queue: Outgoing[] | undefined; // the first is waiting for its gate
+  holdsIo = false;
+  creator: IoContext | undefined;
+
+  constructor(ws: WebSocket) {
+    this.ws = ws;
+  }
+
+  // The context that owns this socket has ended.
+  stop(): void {
+    if (this.released || this.stage === 'coupled') return;
+    this.queue = undefined;
+    this.closedOut = true;
+    this.closedIn = true;
+    this.released = true;
+    if (this.end !== 0) attached.delete(this.end);
+    if (this.transport !== undefined) this.transport.abort();
+  }
+}
+
+class PipeTransport implements Transport {
+  readonly #end: number;
+  constructor(end: number) {
+    this.#end = end;
+  }
+  send(data: string | ArrayBuffer | Uint8Array): boolean {
+    return native.pipeSend(this.#end, data);
+  }
+  close(code: number, reason: string): void {
+    native.pipeClose(this.#end, code, reason);
+  }
+  abort(): void {
+    native.pipeAbort(this.#end);
+  }
+  ack(): void {
+    native.pipeAck(this.#end);
+  }
+  start(): void {
+    native.pipeAttach(this.#end);
+  }
+}
+
+// Ends that this isolate has attached.
+const attached = new SafeMap<number, SocketState>();
+
+let stateOf: (ws: WebSocket) => SocketState;
+let isSocket: (value: unknown) => value is WebSocket;
+const kInternal = Symbol('internal');
+
+function checkClose(code: number | undefined, reason: string | undefined): void {
+  if (code !== undefined) {
+    if (!(code >= 1000 && code <= 4999) || code === 1004 || code === 1005 || code === 1006 || code === 1015) {
+      throw new NativeDOMException(`Invalid WebSocket close code: ${code}.`, 'InvalidAccessError');
+    }
+  }
+  if (reason === undefined) return;
+  if (code === undefined) {
+    throw new NativeDOMException(
+      'If you specify a WebSocket close reason, you must also specify a code.',
+      'InvalidAccessError',
+    );
+  }
+  if (limitsReason && encodeUtf8(reason).byteLength > kReasonBytesMax) {
+    throw new NativeDOMException(
+      'WebSocket close reason must not be longer than 123 bytes when UTF-8 encoded.',
+      'SyntaxError',
+    );
+  }
+}
+
+export class WebSocket extends EventTarget {
+  #state: SocketState;
+
+  static {
+    stateOf = (ws) => ws.#state;
+    isSocket = (value): value is WebSocket => typeof value === 'object' && value !== null && #state in value;
+  }
+
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSING: 2;
+  declare static readonly CLOSED: 3;
+  declare static readonly READY_STATE_CONNECTING: 0;
+  declare static readonly READY_STATE_OPEN: 1;
+  declare static readonly READY_STATE_CLOSING: 2;
+  declare static readonly READY_STATE_CLOSED: 3;
+
+  constructor(url: string | URL, protocols: string | string[] | undefined = undefined) {
+    super();
+    this.#state = new SocketState(this);
+    if ((url as unknown) === kInternal) return;
+    startClient(this.#state, url, protocols);
+  }
+
+  accept(options: { allowHalfOpen?: boolean } | undefined = undefined): void {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const state = this.#state;
+    switch (state.stage) {
+      case 'client':
+        throw new TypeError("Websockets obtained from the 'new WebSocket()' constructor cannot call accept");
+      case 'coupled':
+        throw new TypeError("Can't accept() WebSocket that was already used in a response.");
+      case 'hibernatable':
+        throw new TypeError("Can't accept() WebSocket after enabling hibernation.");
+      case 'accepted':
+        return;
+      case 'fresh':
+        break;
+    }
+    const { context, section } = currentFrame();
+    state.stage = 'accepted';
+    state.autoReply = repliesToClose && options?.allowHalfOpen !== true;
+    own(state, context, section);
+    context.beginIo();
+    state.holdsIo = true;
+    attach(state);
+  }
+
+  send(message: string | ArrayBuffer | ArrayBufferView | Blob): void {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const state = this.#state;
+    if (message === undefined) {
+      throw new TypeError(
+        "Failed to execute 'send' on 'WebSocket': parameter 1 is not of type 'ArrayBuffer or ArrayBufferView or string'.",
+      );
+    }
+    if (state.connecting || state.stage === 'fresh' || state.stage === 'coupled') throw new TypeError(kNotAccepted);
+    if (state.closedOut) throw new TypeError("Can't call WebSocket send() after close().");
+    if (state.released) return; // the peer has vanished
+    if (typeof message === 'string') {
+      enqueue(state, message, 0, '');
+    } else if (message instanceof NativeArrayBuffer) {
+      enqueue(state, message, 0, '');
+    } else if (isView(message)) {
+      enqueue(state, new NativeUint8Array(message.buffer, message.byteOffset, message.byteLength), 0, '');
+    } else if (typeof message === 'object' && message !== null && message instanceof nodeBlob().Blob) {
+      sendBlob(state, message);
+    } else {
+      enqueue(state, `${message as unknown as string}`, 0, '');
+    }
+  }
+
+  close(code: number | undefined = undefined, reason: string | undefined = undefined): void {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const state = this.#state;
+    const status = code === undefined ? undefined : Math.trunc(Number(code)) || 0;
+    const text = reason === undefined ? undefined : `${reason}`;
+    checkClose(status, text);
+    if (state.closedOut || state.released) return;
+    if (state.stage === 'fresh' || state.stage === 'coupled') throw new TypeError(kNotAccepted);
+    closeOut(state, status ?? 1005, text ?? '');
+  }
+
+  serializeAttachment(value: unknown): void {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const bytes = native.serialize(value, 0);
+    if (bytes.byteLength > kAttachmentBytesMax) {
+      throw new Error(
+        `A WebSocket 'attachment' cannot be larger than ${kAttachmentBytesMax} bytes.'attachment' was ${bytes.byteLength} bytes.`,
+      );
+    }
+    this.#state.attachment = bytes;
+  }
+
+  deserializeAttachment(): unknown {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const bytes = this.#state.attachment;
+    return bytes === undefined ? null : native.deserialize(bytes);
+  }
+
+  get readyState(): number {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    const state = this.#state;
+    if (state.connecting) return kReadyStates.CONNECTING;
+    if (state.released || (state.closedIn && state.closedOut)) return kReadyStates.CLOSED;
+    return state.closedIn || state.closedOut ? kReadyStates.CLOSING : kReadyStates.OPEN;
+  }
+
+  get bufferedAmount(): number {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    let bytes = 0;
+    const queue = this.#state.queue ?? [];
+    for (let i = 0; i < queue.length; i++) {
+      const data = queue[i]!.data;
+      if (data !== undefined) bytes += typeof data === 'string' ? encodeUtf8(data).byteLength : data.byteLength;
+    }
+    return bytes;
+  }
+
+  get url(): string | null {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    return this.#state.url;
+  }
+
+  get protocol(): string | null {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    return this.#state.protocol;
+  }
+
+  get extensions(): string | null {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    return this.#state.extensions;
+  }
+
+  get binaryType(): string {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    return this.#state.binaryType;
+  }
+
+  set binaryType(value: string) {
+    if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    if (value === 'arraybuffer' || value === 'blob') this.#state.binaryType = value;
+  }
+}
+
+setTag(WebSocket.prototype, 'WebSocket');
+makeEnumerable(WebSocket.prototype, [
+  'accept', 'send', 'close', 'serializeAttachment', 'deserializeAttachment', 'readyState', 'bufferedAmount', 'url',
+  'protocol', 'extensions', 'binaryType',
+]);
+for (const holder of [WebSocket, WebSocket.prototype]) {
+  for (const [name, value] of Object.entries(kReadyStates)) {
+    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true });
+    defineProperty(holder, name, { value, enumerable: true });
+  }
+}
+
+export function isWebSocket(value: unknown): value is WebSocket {
+  return isSocket(value);
+}
+
+export function socketState(ws: WebSocket): SocketState {
+  return stateOf(ws);
+}
+
+// A socket that user code did not make.
+export function makeSocket(): SocketState {
+  return stateOf(new WebSocket(kInternal as never));
+}
+
+export class WebSocketPair {
+  declare 0: WebSocket;
+  declare 1: WebSocket;
+
+  constructor() {
+    const [first, second] = native.pipeCreate();
+    const a = pipeSocket(first);
+    const b = pipeSocket(second);
+    a.peer = b;
+    b.peer = a;
+    const context = frames.getStore()?.context;
+    if (context !== undefined) {
+      a.creator = b.creator = context;
+      addResource(context, a);
+      addResource(context, b);
+    }
+    this[0] = a.ws;
+    this[1] = b.ws;
+  }
+
+  *[Symbol.iterator](): IterableIterator<WebSocket> {
+    yield this[0];
+    yield this[1];
+  }
+}
+setTag(WebSocketPair.prototype, 'WebSocketPair');
+
+function pipeSocket(end: number): SocketState {
+  const state = makeSocket();
+  state.end = end;
+  state.transport = new PipeTransport(end);
+  return state;
+}
+
+// ------------------------------------------------------------------------------------------------ sending
+
+function enqueue(state: SocketState, data: string | ArrayBuffer | Uint8Array | undefined, code: number, reason: string): void {
+  const gate = state.owner?.waitForOutput();
+  if (gate === undefined && state.queue === undefined) {
+    if (data === undefined) state.transport!.close(code, reason);
+    else state.transport!.send(data);
+    return;
+  }
+  // Copied: user code may go on writing to it while it waits.
+  let kept = data;
+  if (data instanceof NativeArrayBuffer) kept = new NativeUint8Array(new NativeUint8Array(data));
+  else if (data instanceof NativeUint8Array) kept = new NativeUint8Array(data);
+  push(state, { gate, data: kept, code, reason });
+}
+
+function push(state: SocketState, outgoing: Outgoing): void {
+  if (state.queue !== undefined) {
+    state.queue.push(outgoing);
+    return;
+  }
+  state.queue = [outgoing];
+  awaitGate(state);
+}
+
+function awaitGate(state: SocketState): void {
+  const queue = state.queue!;
+  const { gate } = queue[0]!;
+  const send = (): void => {
+    if (state.queue !== queue) return; // stopped meanwhile
+    for (;;) {
+      const { data, code, reason } = queue.shift()!;
+      if (data === undefined) state.transport!.close(code, reason);
+      else state.transport!.send(data);
+      if (queue.length === 0) {
+        state.queue = undefined;
+        if (state.closedIn && state.closedOut) release(state);
+        return;
+      }
+      if (queue[0]!.gate !== undefined) return awaitGate(state);
+    }
+  };
+  if (gate === undefined) return send();
+  // A broken gate: what waits must never be seen. Whoever broke it stops the socket.
+  promiseThen(gate, send, () => {
+    if (state.queue === queue) state.queue = [];
+  });
+}
+
+function sendBlob(state: SocketState, blob: Blob): void {
+  const gate = state.owner?.waitForOutput();
+  const outgoing: Outgoing = { gate: undefined, data: undefined, code: 1005, reason: '' };
+  outgoing.gate = promiseThen(nodeBlob().arrayBuffer(blob), (bytes) => {
+    outgoing.data = bytes;
+    return gate;
+  });
+  push(state, outgoing);
+}
+
+function closeOut(state: SocketState, code: number, reason: string): void {
+  state.closedOut = true;
+  enqueue(state, undefined, code, reason);
+  if (state.closedIn && state.queue === undefined) release(state);
+}
+
+// ------------------------------------------------------------------------------------------------ life
+
+function own(state: SocketState, context: IoContext, section: Section | null): void {
+  if (state.creator !== undefined && state.creator !== context) removeResource(state.creator, state);
+  state.creator = undefined;
+  state.owner = context;
+  state.section = section;
+  addResource(context, state);
+}
+
+function attach(state: SocketState): void {
+  if (state.end !== 0) attached.set(state.end, state);
+  state.transport!.start();
+}
+
+// Nothing more will come or go.
+function release(state: SocketState): void {
+  if (state.released) return;
+  state.released = true;
+  if (state.end !== 0) attached.delete(state.end);
+  if (state.owner !== undefined) {
+    removeResource(state.owner, state);
+    if (state.holdsIo) {
+      state.holdsIo = false;
+      state.owner.endIo();
+    }
+  }
+}
+
+// Runtime.socketEvent.
+export function socketEvent(
+  end: number,
+  kind: 'text' | 'binary' | 'close' | 'gone' | 'error',
+  data: string | ArrayBuffer | undefined,
+  code: number,
+  reason: string,
+): void {
+  const state = attached.get(end);
+  if (state === undefined) return; // stopped meanwhile
+  switch (kind) {
+    case 'text':
+    case 'binary':
+      return incoming(state, { kind: 'message', data: data! });
+    case 'close':
+      return incoming(state, { kind: 'close', code, reason, wasClean: true });
+    case 'gone':
+      return incoming(state, { kind: 'close', code: 1006, reason: kDisconnected, wasClean: false });
+    case 'error':
+      return incoming(state, { kind: 'error', error: new Error(reason) });
+  }
+}
+
+// Something came out of a socket's transport.
+export function incoming(state: SocketState, event: Incoming): void {
+  if (state.sink !== undefined) {
+    state.sink.deliver(state.ws, event);
+    return;
+  }
+  state.owner?.enter(state.section, () => {
+    if (state.released) return;
+    applyIncoming(state.ws, event);
+    dispatchIncoming(state, event);
+    if (event.kind === 'message') state.transport!.ack();
+  });
+}
+
+function dispatchIncoming(state: SocketState, event: Incoming): void {
+  switch (event.kind) {
+    case 'message': {
+      const { data } = event;
+      const asBlob = typeof data !== 'string' && state.binaryType === 'blob';
+      fire(state.ws, new MessageEvent('message', { data: asBlob ? new (nodeBlob().Blob)([data as ArrayBuffer]) : data }));
+      return;
+    }
+    case 'close':
+      fire(state.ws, new CloseEvent('close', { code: event.code, reason: event.reason, wasClean: event.wasClean }));
+      return;
+    case 'error':
+      fire(state.ws, new ErrorEvent('error', { message: event.error.message, error: event.error }));
+      return;
+  }
+}
+
+// Moves the socket's state as an event asks, just before user code sees the event. Call it within the event's turn.
+export function applyIncoming(ws: WebSocket, event: Incoming): void {
+  const state = stateOf(ws);
+  if (event.kind === 'message') return;
+  if (state.end === 0) {
+    // A client's connection has answered the Close frame itself, and says 'close' after each 'error'.
+    if (event.kind === 'error') return;
+    state.closedIn = true;
+    state.closedOut = true;
+    state.queue = undefined;
+    release(state);
+    return;
+  }
+  if (event.kind === 'error' || !event.wasClean) {
+    state.closedIn = true;
+    state.queue = undefined;
+    release(state);
+    return;
+  }
+  state.closedIn = true;
+  if (state.autoReply && !state.closedOut) closeOut(state, event.code, event.code === 1005 ? '' : event.reason);
+  else if (state.closedOut && state.queue === undefined) release(state);
+}
+
+// ------------------------------------------------------------------------------------------------ for the other rooms
+
+// ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
+export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
+  const state = stateOf(ws);
+  if (state.stage === 'accepted') {
+    throw new TypeError('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
+  }
+  if (state.stage !== 'fresh' || state.end === 0 || (state.peer !== undefined && state.peer.stage !== 'fresh')) {
+    throw new TypeError(
+      'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
+    );
+  }
+  adoptHibernatable(state, sink, context);
+  attach(state);
+}
+
+function adoptHibernatable(state: SocketState, sink: HibernatableSink, context: IoContext): void {
+  state.stage = 'hibernatable';
+  state.sink = sink;
+  state.autoReply = repliesToClose;
+  own(state, context, null);
+}
+
+// The number of the pipe's end, for Native.pipeAutoResponse and the like; 0: not a pipe.
+export function socketEnd(ws: WebSocket): number {
+  return stateOf(ws).end;
+}
+
+export function ackSocket(ws: WebSocket): void {
+  const state = stateOf(ws);
+  if (!state.released) state.transport!.ack();
+}
+
+export function isHibernatable(ws: WebSocket): boolean {
+  return stateOf(ws).stage === 'hibernatable';
+}
+
+// True when nothing more will come or go: a hibernatable socket is then no longer listed.
+export function isReleased(ws: WebSocket): boolean {
+  return stateOf(ws).released;
+}
+
+// Cuts the connection without a Close frame: the peer sees 1006.
+export function abortSocket(ws: WebSocket): void {
+  const state = stateOf(ws);
+  if (state.released) return;
+  if (state.owner !== undefined) removeResource(state.owner, state);
+  state.stop();
+}
+
+// Why a socket cannot be returned in a Response; undefined: it can.
+export function coupleProblem(ws: WebSocket): string | undefined {
+  const state = stateOf(ws);
+  switch (state.stage) {
+    case 'accepted':
+      return "Can't return WebSocket in a Response after calling accept().";
+    case 'hibernatable':
+      return "Can't return WebSocket in a Response after calling acceptWebSocket().";
+    case 'coupled':
+      return "Can't return WebSocket that was already used in a response.";
+    case 'client':
+      return "Can't return WebSocket in a Response if it was created with `new WebSocket()`";
+    case 'fresh':
+      return undefined;
+  }
+}
+
+// Takes a socket's pipe end for a Response that leaves: respondUpgrade, or a message to another isolate.
+export function couple(ws: WebSocket): number {
+  const problem = coupleProblem(ws);
+  if (problem !== undefined) throw new TypeError(problem);
+  const state = stateOf(ws);
+  state.stage = 'coupled';
+  if (state.creator !== undefined) removeResource(state.creator, state);
+  state.creator = undefined;
+  if (state.end !== 0) return state.end;
+  return bridge(state);
+}
+
+// A client's connection (from a fetch) that is returned in a Response: its messages go through a pipe from now on.
+function bridge(client: SocketState): number {
+  const [near, far] = native.pipeCreate();
+  const inner = pipeSocket(near);
+  inner.stage = 'coupled';
+  forward(client, inner);
+  forward(inner, client);
+  attach(inner);
+  client.transport!.start();
+  return far;
+}
+
+function forward(from: SocketState, to: SocketState): void {
+  from.sink = {
+    deliver(_ws: WebSocket, event: Incoming): void {
+      if (event.kind === 'message') {
+        to.transport!.send(event.data);
+        from.transport!.ack();
+        return;
+      }
+      from.closedIn = true;
+      if (event.kind === 'close' && event.wasClean) {
+        to.transport!.close(event.code, event.code === 1005 ? '' : event.reason);
+      } else {
+        to.closedIn = true;
+        to.transport!.abort();
+      }
+      if (from.closedIn && to.closedIn) {
+        release(from);
+        release(to);
+      }
+    },
+  };
+}
+
+// A socket for an end that came with a Response from another context or isolate.
+export function socketFromEnd(end: number, context: IoContext | undefined): WebSocket {
+  const state = pipeSocket(end);
+  if (context !== undefined) {
+    state.creator = context;
+    addResource(context, state);
+  }
+  return state.ws;
+}
+
+// ------------------------------------------------------------------------------------------------ auto-response pairs
+
+const kPairBytesMax = 2048;
+
+function checkedPairText(value: unknown, what: 'Request' | 'Response'): string {
+  const text = `${value as string}`;
+  const bytes = encodeUtf8(text).byteLength;
+  if (bytes > kPairBytesMax) {
+    throw new RangeError(
+      `${what} cannot be larger than ${kPairBytesMax} bytes. A ${what.toLowerCase()} of size ${bytes} was provided.`,
+    );
+  }
+  return text;
+}
+
+export class WebSocketRequestResponsePair {
+  readonly #request: string;
+  readonly #response: string;
+
+  constructor(request: string, response: string) {
+    this.#request = `${request}`;
+    this.#response = `${response}`;
+  }
+
+  get request(): string {
+    return this.#request;
+  }
+
+  get response(): string {
+    return this.#response;
+  }
+}
+setTag(WebSocketRequestResponsePair.prototype, 'WebSocketRequestResponsePair');
+makeEnumerable(WebSocketRequestResponsePair.prototype, ['request', 'response']);
+
+// The limits are those of setWebSocketAutoResponse, not of the pair.
+export function checkAutoResponse(pair: WebSocketRequestResponsePair): void {
+  checkedPairText(pair.request, 'Request');
+  checkedPairText(pair.response, 'Response');
+}
