@@ -14,8 +14,8 @@ help: ## this list
 setup: ## install what is missing (Debian packages, npm packages); does nothing the second time
 	@tools/setup
 
-run: build ## build, start with ./holdfast-data, deploy examples/counter, show what to try
-	@tools/run
+run: build ## build, start with ./holdfast-data, deploy examples/counter, show what to try (ARGS=... for serve)
+	@tools/run $(ARGS)
 
 build: setup ## the server: build/release/holdfast.node and bin/holdfast
 	@tools/build $(PRESET)
@@ -24,10 +24,10 @@ test: build ## unit tests, fuzz targets for a bounded number of runs, end-to-end
 	@tools/test
 
 bench: build ## the same Worker here and on workerd: a table and build/bench.json
-	@tools/bench
+	@tools/bench $(ARGS)
 
 compat: build ## the same cases here and on workerd, compared
-	@tools/compat
+	@tools/compat $(ARGS)
 
 format: setup ## clang-format over src/
 	@tools/format

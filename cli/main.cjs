@@ -4,12 +4,18 @@ const path = require('node:path');
 
 const addon = { exports: {} };
 process.dlopen(addon, path.join(__dirname, 'holdfast.node'));
-// The first signal drains, the second ends the process; C++ keeps count.
-for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => addon.exports.signal());
-Promise.resolve(addon.exports.main(process.argv.slice(2))).then(
+const { main, signal } = addon.exports;
+
+// Node turns a signal into an event of its loop, so that the server is told outside of any signal handler. What the
+// first and the second one mean is the server's to say.
+process.on('SIGTERM', signal);
+process.on('SIGINT', signal);
+process.on('SIGHUP', signal);
+
+Promise.resolve(main(process.argv.slice(2))).then(
   (code) => process.exit(code),
   (error) => {
     console.error('holdfast:', error);
-    process.exit(70); // EX_SOFTWARE: the server never rejects; it answers with a code
+    process.exit(70); // EX_SOFTWARE: the server answers with a code, also when it could not start
   },
 );
