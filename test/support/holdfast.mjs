@@ -36,7 +36,7 @@ export class Holdfast {
     this.log = '';
     this.child = spawn(
       launcher,
-      ['serve', '--dir', this.dir, '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0', '--domain', 'test', ...this.args],
+      ['serve', '--dir', this.dir, ...(this.args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0', '--domain', 'test', ...this.args],
       { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.exited = once(this.child, 'exit').then(([code, signal]) => ({ code, signal }));
