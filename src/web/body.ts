@@ -8,7 +8,7 @@
 // 3. `data` bytes belong to the body alone unless `shared`: then they are copied before they are given away.
 
 import { flag } from './compat.ts';
-import { awaitIo, frames } from './io.ts';
+import { awaitIo, frameIfAny } from './io.ts';
 import {
   NativeArrayBuffer,
   NativeUint8Array,
@@ -366,7 +366,7 @@ function parseForm(bytes: Uint8Array, contentType: string): Promise<FormData> {
   const parsed = new (nodeResponse())(bytes as Uint8Array<ArrayBuffer>, {
     headers: { 'content-type': contentType },
   }).formData();
-  return frames.getStore() === undefined ? parsed : awaitIo(parsed);
+  return frameIfAny() === undefined ? parsed : awaitIo(parsed);
 }
 
 // Request and Response say how to find their content type.

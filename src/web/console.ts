@@ -2,7 +2,7 @@
 
 import { native, nodeRequire } from './host.ts';
 import type { LogLevel } from './native.ts';
-import { frames } from './io.ts';
+import { currentWhere } from './io.ts';
 import { SafeMap, defineProperty, noop } from './primordials.ts';
 
 const { formatWithOptions, inspect } = nodeRequire('node:util') as typeof import('node:util');
@@ -15,7 +15,7 @@ const times = new SafeMap<string, number>();
 
 function write(level: LogLevel, text: string): void {
   const shown = indent === '' ? text : indent + text.replaceAll('\n', `\n${indent}`);
-  native.log(level, shown, frames.getStore()?.context.where ?? '');
+  native.log(level, shown, currentWhere());
 }
 
 function logger(level: LogLevel): (...args: unknown[]) => void {

@@ -19,8 +19,8 @@ import {
   addResource,
   awaitIo,
   currentFrame,
-  frames,
   removeResource,
+  runAsHost,
 } from './io.ts';
 import {
   NativePromise,
@@ -169,7 +169,7 @@ async function send(request: Request, frame: Frame, flight: Flight): Promise<glo
   }
   const gate = frame.context.waitForOutput();
   if (gate !== undefined) await gate;
-  return frames.exit(() => nodeFetch(url, init));
+  return runAsHost(() => nodeFetch(url, init));
 }
 
 async function fetchHttp(request: Request, frame: Frame): Promise<Response> {
@@ -213,7 +213,7 @@ async function fetchSocket(request: Request, frame: Frame): Promise<Response> {
   const connect = async () => {
     const gate = frame.context.waitForOutput();
     if (gate !== undefined) await gate;
-    return frames.exit(() => connectForFetch(url.href, headerPairs(flat, true), protocols));
+    return runAsHost(() => connectForFetch(url.href, headerPairs(flat, true), protocols));
   };
   let socket: Awaited<ReturnType<typeof connect>>;
   try {

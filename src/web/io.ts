@@ -58,6 +58,9 @@ export interface Frame {
   readonly section: Section | null;
 }
 
+// Under this frame Node's own machinery runs for us (its HTTP client): no turn, no user code.
+export const hostFrame: Frame = { context: undefined as never, section: null };
+
 export const frames: InstanceType<typeof AsyncLocalStorage<Frame>> = new AsyncLocalStorage<Frame>();
 
 const kNoContext =
@@ -68,8 +71,33 @@ const kNoContext =
 // The running frame. Throws Cloudflare's text at global scope.
 export function currentFrame(): Frame {
   const frame = frames.getStore();
-  if (frame === undefined) throw new Error(kNoContext);
+  if (frame === undefined || frame === hostFrame) throw new Error(kNoContext);
   return frame;
+}
+
+// The running frame, or undefined at global scope.
+export function frameIfAny(): Frame | undefined {
+  const frame = frames.getStore();
+  return frame === hostFrame ? undefined : frame;
+}
+
+// For the log: "" or the id of the object that is running.
+export function currentWhere(): string {
+  return frameIfAny()?.context.where ?? '';
+}
+
+// Runs Node's own code so that what it starts belongs to no context.
+export function runAsHost<T>(run: () => T): T {
+  return frames.run(hostFrame, run);
+}
+
+let turnsHaveRun = false;
+
+// True when the caller is Node's own code: it finds our timers in the global object. (User code runs without a frame only
+// while modules are evaluated, before the first turn.)
+export function isHost(): boolean {
+  const frame = frames.getStore();
+  return frame === hostFrame || (frame === undefined && turnsHaveRun);
 }
 
 interface Turn {
@@ -99,6 +127,7 @@ export function runTurn(): boolean {
     queue = queue.slice(head);
     head = 0;
   }
+  turnsHaveRun = true;
   frames.run(turn.frame, turn.run);
   return head < queue.length;
 }

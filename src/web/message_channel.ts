@@ -2,7 +2,7 @@
 // the receiving port.
 
 import { MessageEvent, fire } from './events.ts';
-import { type Frame, frames } from './io.ts';
+import { type Frame, frameIfAny } from './io.ts';
 import { hostQueueMicrotask, hostStructuredClone, setTag } from './primordials.ts';
 
 const kInternal = Symbol('internal');
@@ -37,7 +37,7 @@ export class MessagePort extends EventTarget {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    this.#frame = frames.getStore();
+    this.#frame = frameIfAny();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (let i = 0; i < waiting.length; i++) this.#take(waiting[i]);

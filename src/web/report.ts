@@ -2,11 +2,11 @@
 
 import { errorForLog } from './errors.ts';
 import { native } from './host.ts';
-import { frames } from './io.ts';
+import { currentWhere } from './io.ts';
 import { mappedStack } from './source_maps.ts';
 
 // `event`: during what it was thrown ("timer", "waitUntil", ...).
 export function reportException(event: string, error: unknown, where?: string): void {
   const { name, message, stack } = errorForLog(error);
-  native.logException(event, name, message, mappedStack(stack), where ?? frames.getStore()?.context.where ?? '');
+  native.logException(event, name, message, mappedStack(stack), where ?? currentWhere());
 }

@@ -156,12 +156,32 @@ function makeClasses() {
   const { TransformStream, module } = webStreams();
 
   class IdentityTransformStream extends TransformStream {
+    #pair: Pair | undefined; // made on first look: FixedLengthStream has its own
+
+    constructor(_options: { highWaterMark?: number } | undefined = undefined) {
+      super();
+    }
+
+    override get readable(): ReadableStream {
+      return (this.#pair ??= identityPair(-1)).readable;
+    }
+
+    override get writable(): WritableStream {
+      return (this.#pair ??= identityPair(-1)).writable;
+    }
+  }
+  setTag(IdentityTransformStream.prototype, 'IdentityTransformStream');
+
+  class FixedLengthStream extends IdentityTransformStream {
     readonly #pair: Pair;
 
-    constructor(_options?: { highWaterMark?: number });
-    constructor(_options?: { highWaterMark?: number }, length: number = -1) {
+    constructor(length: number | bigint) {
+      const bytes = Number(length);
+      if (!Number.isSafeInteger(bytes) || bytes < 0) {
+        throw new TypeError('FixedLengthStream requires an integer expected length less than 2^53.');
+      }
       super();
-      this.#pair = identityPair(length);
+      this.#pair = identityPair(bytes);
     }
 
     override get readable(): ReadableStream {
@@ -170,17 +190,6 @@ function makeClasses() {
 
     override get writable(): WritableStream {
       return this.#pair.writable;
-    }
-  }
-  setTag(IdentityTransformStream.prototype, 'IdentityTransformStream');
-
-  class FixedLengthStream extends IdentityTransformStream {
-    constructor(length: number | bigint) {
-      const bytes = Number(length);
-      if (!Number.isSafeInteger(bytes) || bytes < 0) {
-        throw new TypeError('FixedLengthStream requires an integer expected length less than 2^53.');
-      }
-      super(undefined, ...([bytes] as []));
     }
   }
   setTag(FixedLengthStream.prototype, 'FixedLengthStream');

@@ -2,11 +2,12 @@
 // current then (spec A.2). Timers end with their context.
 
 import { flag } from './compat.ts';
-import { type ContextResource, type IoContext, type Section, addResource, currentFrame, frames, removeResource } from './io.ts';
+import { type ContextResource, type IoContext, type Section, addResource, currentFrame, isHost, removeResource, runAsHost } from './io.ts';
 import { NativePromise, SafeMap, defineProperty, reflectApply, setTag } from './primordials.ts';
 import { reportException } from './report.ts';
 
 const nodeSetTimeout = setTimeout;
+const nodeSetInterval = setInterval;
 const nodeClearTimeout = clearTimeout;
 const kDelayMax = 2_147_483_647;
 
@@ -37,8 +38,8 @@ class Timer implements ContextResource {
   }
 
   arm(): void {
-    // Outside the frame: Node's timer must not keep it, `enter` sets it again.
-    this.handle = frames.exit(() => nodeSetTimeout(() => this.#due(), this.delay));
+    // Node's timer must not keep our frame; `enter` sets it again.
+    this.handle = runAsHost(() => nodeSetTimeout(() => this.#due(), this.delay));
   }
 
   #due(): void {
@@ -139,19 +140,23 @@ function handleOf(timer: Timer): TimerHandle {
 }
 
 function setTimeoutHere(callback: (...args: any[]) => void, delay?: number, ...args: unknown[]): TimerHandle {
+  if (isHost()) return nodeSetTimeout(callback, delay, ...args) as never;
   return handleOf(new Timer(delayOf(delay), false, callbackRunner('setTimeout', callback, args)));
 }
 
 function setIntervalHere(callback: (...args: any[]) => void, delay?: number, ...args: unknown[]): TimerHandle {
+  if (isHost()) return nodeSetInterval(callback, delay, ...args) as never;
   return handleOf(new Timer(delayOf(delay), true, callbackRunner('setInterval', callback, args)));
 }
 
 function setImmediateHere(callback: (...args: any[]) => void, ...args: unknown[]): TimerHandle {
+  if (isHost()) return nodeSetTimeout(callback, 0, ...args) as never;
   return handleOf(new Timer(0, false, callbackRunner('setImmediate', callback, args)));
 }
 
 function clear(handle: unknown): void {
   if (handle === undefined || handle === null) return;
+  if (isHost()) return nodeClearTimeout(handle as NodeJS.Timeout);
   const id = typeof handle === 'number' ? handle : Number(handle as number);
   timers.get(id)?.end();
 }

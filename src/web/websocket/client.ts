@@ -4,7 +4,7 @@
 // accept(), or is bridged when it is returned in a Response.
 
 import { fire } from '../events.ts';
-import { currentFrame, addResource } from '../io.ts';
+import { addResource, currentFrame, runAsHost } from '../io.ts';
 import {
   NativePromise,
   SafeSet,
@@ -49,7 +49,7 @@ class ClientTransport implements Transport {
   ): void {
     if (this.#aborted) return;
     const options = headers === undefined ? { protocols } : { protocols, headers };
-    const inner = new (nodeSocket())(url, options);
+    const inner = runAsHost(() => new (nodeSocket())(url, options));
     this.#inner = inner;
     inner.binaryType = 'arraybuffer';
     let open = false;

@@ -14,7 +14,7 @@ import { CloseEvent, ErrorEvent, MessageEvent, fire } from '../events.ts';
 import { kIllegalInvocation } from '../headers.ts';
 import { native } from '../host.ts';
 import { nodeBlob } from '../host_modules.ts';
-import { type IoContext, type Section, addResource, currentFrame, frames, removeResource } from '../io.ts';
+import { type IoContext, type Section, addResource, currentFrame, frameIfAny, removeResource } from '../io.ts';
 import {
   NativeArrayBuffer,
   NativeUint8Array,
@@ -342,7 +342,7 @@ export class WebSocketPair {
     const b = pipeSocket(second);
     a.peer = b;
     b.peer = a;
-    const context = frames.getStore()?.context;
+    const context = frameIfAny()?.context;
     if (context !== undefined) {
       a.creator = b.creator = context;
       addResource(context, a);
