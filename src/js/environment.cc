@@ -71,12 +71,12 @@ Result<void> Environment::start() {
   if (isolate_ == nullptr) return fail(Errc::kInternal, "V8 could not make an isolate");
   isolate_->SetAllowAtomicsWait(false);  // it would block the shard without using CPU time
   limitHeap();
-  watched_ = watchdog_.watch(options_.name, options_.cpuPerTurn, [this] { condemn(Condemned::kCpu); });
   {
     const v8::Isolate::Scope isolateScope(isolate_);
     const v8::HandleScope handleScope(isolate_);
     limitStack();
     HF_TRY_VOID(createNode());
+    watched_ = watchdog_.watch(options_.name, options_.cpuPerTurn, [this] { condemn(Condemned::kCpu); });
     HF_TRY_VOID(loadNode());
   }
   backendWatch_ = loop_.watchFd(uv_backend_fd(&uv_), [this] { runNode(); });
@@ -109,10 +109,7 @@ Result<void> Environment::createNode() {
   isolateData_ = node::CreateIsolateData(isolate_, &uv_, &platform_.node(), nullptr, platform_.snapshot());
   env_ = node::CreateEnvironment(isolateData_, {}, {"holdfast"}, {}, kFlags);
   if (env_ == nullptr) return fail(Errc::kInternal, "Node could not make an environment");
-  node::SetProcessExitHandler(env_, [this](node::Environment*, int) {
-    condemn(Condemned::kExit);
-    stopJavaScript();
-  });
+  node::SetProcessExitHandler(env_, [this](node::Environment*, int) { condemn(Condemned::kExit); });
   context_.Reset(isolate_, node::GetMainContext(env_));
   return {};
 }
@@ -155,7 +152,6 @@ Environment::~Environment() {
 }
 
 void Environment::disposeNode() {
-  if (env_ != nullptr) stopJavaScript();
   isolate_->RemoveNearHeapLimitCallback(&Environment::onNearHeapLimit, 0);
   {
     const v8::Isolate::Scope isolateScope(isolate_);
@@ -176,15 +172,16 @@ void Environment::disposeNode() {
   while (!finished) uv_run(&uv_, UV_RUN_ONCE);
 }
 
-void Environment::stopJavaScript() {
-  if (std::exchange(stopped_, true)) return;
-  node::Stop(env_);  // no call into JavaScript any more, not even for microtasks
-}
-
 void Environment::condemn(Condemned reason) {
   Condemned none = Condemned::kNo;
   if (!condemned_.compare_exchange_strong(none, reason, std::memory_order_acq_rel)) return;
-  isolate_->TerminateExecution();
+  // Stop() terminates the running JavaScript, and closing callback scopes then run neither microtasks nor hooks: with
+  // TerminateExecution alone, Node would find its async hook stack torn and end the process.
+  if (env_ != nullptr) {
+    node::Stop(env_);
+  } else {
+    isolate_->TerminateExecution();
+  }
   if (!options_.onCondemned) return;
   // The callback is copied: it may destroy this environment, and with it options_.
   loop_.post([alive = alive_, callback = options_.onCondemned, reason] {
@@ -195,7 +192,7 @@ void Environment::condemn(Condemned reason) {
 std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::size_t initial) {
   Environment& self = *static_cast<Environment*>(data);
   self.condemn(Condemned::kHeap);
-  self.watched_->startGrace();
+  if (self.watched_ != nullptr) self.watched_->startGrace();
   if (current >= self.options_.heapBytesMax + kHeapReservesMax * kHeapReserveBytes) return current;
   return current + kHeapReserveBytes;
 }
@@ -240,7 +237,6 @@ void Environment::runNode() {
     const Entered entered(*this);
     watched_->beginTurn();
     uv_run(&uv_, UV_RUN_NOWAIT);
-    if (condemned() != Condemned::kNo) stopJavaScript();
     watched_->endTurn();
   }
   if (afterNodeWork_) afterNodeWork_();

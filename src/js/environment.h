@@ -50,9 +50,9 @@ struct EnvironmentOptions {
   std::size_t heapBytesMax = limits::kHeapBytesDefault;          // V8's heap; ArrayBuffers are counted apart, same limit
   std::chrono::milliseconds cpuPerTurn = limits::kCpuPerTurnDefault;
   // An exception nobody caught, a rejection nobody handled. Inside the environment; must not run user code.
-  std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught;
+  std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught{};
   // Once, as a task of the shard's loop, when the environment was condemned, whatever it was doing then.
-  std::function<void(Condemned reason)> onCondemned;
+  std::function<void(Condemned reason)> onCondemned{};
 };
 
 class Environment final {
@@ -104,8 +104,6 @@ class Environment final {
     {
       const node::CallbackScope scope(env_, turnResource_.Get(isolate_), node::async_context{0, 0});
       std::forward<F>(body)();
-      // A condemned environment must not run the microtasks that closing the scope would run.
-      if (condemned() != Condemned::kNo) [[unlikely]] stopJavaScript();
     }
     watched_->endTurn();
     return condemned() == Condemned::kNo;
@@ -162,7 +160,6 @@ class Environment final {
   void limitStack();
   void disposeNode();
 
-  void stopJavaScript();
   // Any thread. The first reason stays.
   void condemn(Condemned reason);
   static std::size_t onNearHeapLimit(void* self, std::size_t current, std::size_t initial);
@@ -204,7 +201,6 @@ class Environment final {
   std::function<void()> afterNodeWork_;
   Modules* modules_ = nullptr;
   unsigned depth_ = 0;
-  bool stopped_ = false;
   bool runPosted_ = false;
   std::uint64_t armedAtMs_ = kNever;  // uv_now units
   std::uint64_t timer_ = 0;

@@ -24,10 +24,9 @@ constexpr const char* kSetup = R"JS((function (process, require, onException, on
     '_stopProfilerIdleNotifier', 'setUncaughtExceptionCaptureCallback', 'addUncaughtExceptionCaptureCallback',
   ]) {
     if (!(name in process)) continue;
-    Object.defineProperty(process, name, {
-      value: () => { throw new Error(`process.${name} is not available in Workers.`); },
-      writable: false, configurable: false, enumerable: true,
-    });
+    const refuse = () => { throw new Error(`process.${name} is not available in Workers.`); };
+    // Node itself wraps some of them later: assignments are ignored, not refused.
+    Object.defineProperty(process, name, { get: () => refuse, set() {}, configurable: false, enumerable: true });
   }
   // Small Buffers are slices of a shared pool; storing one would store the pool, with other data in it.
   require('buffer').Buffer.poolSize = 0;

@@ -25,7 +25,7 @@ class Watchdog final {
     // A terminated turn that still runs after so much more CPU time ends the process (kExitRunawayTurn).
     std::chrono::milliseconds grace{5000};
     // What "ends the process" means; a test puts something milder here.
-    std::function<void(int code)> exitProcess;
+    std::function<void(int code)> exitProcess{};
   };
 
   // One watched isolate. Made by Watchdog::watch on the isolate's thread.

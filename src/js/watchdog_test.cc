@@ -1,0 +1,98 @@
+#include "js/watchdog.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "base/clock.h"
+#include "js/exit_codes.h"
+
+namespace hf::js {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Log kQuiet{STDERR_FILENO, LogFormat::kText, static_cast<LogLevel>(9)};
+
+void burn(std::chrono::milliseconds time, const std::atomic<bool>& until) {
+  const auto end = systemClock().steady() + time;
+  while (systemClock().steady() < end && !until) {
+  }
+}
+
+TEST(Watchdog, CallsBackOnceWhenATurnUsesTooMuch) {
+  Watchdog watchdog(kQuiet);
+  std::atomic<int> calls{0};
+  std::atomic<bool> called{false};
+  Watchdog::Entry* entry = watchdog.watch("x", 50ms, [&] {
+    ++calls;
+    called = true;
+  });
+  entry->beginTurn();
+  entry->beginTurn();  // nested
+  entry->endTurn();
+  burn(5s, called);
+  EXPECT_TRUE(called);
+  entry->endTurn();
+  entry->beginTurn();
+  burn(150ms, std::atomic<bool>{false});
+  entry->endTurn();
+  watchdog.release(entry);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Watchdog, WakesFromSleepForANewTurn) {
+  Watchdog watchdog(kQuiet);
+  std::atomic<bool> called{false};
+  Watchdog::Entry* entry = watchdog.watch("x", 20ms, [&] { called = true; });
+  std::this_thread::sleep_for(200ms);  // several idle ticks: asleep by now
+  entry->beginTurn();
+  burn(5s, called);
+  entry->endTurn();
+  EXPECT_TRUE(called);
+  watchdog.release(entry);
+}
+
+TEST(Watchdog, ShortTurnsAreLeftAlone) {
+  Watchdog watchdog(kQuiet);
+  std::atomic<bool> called{false};
+  Watchdog::Entry* entry = watchdog.watch("x", 100ms, [&] { called = true; });
+  for (int i = 0; i < 20; ++i) {
+    entry->beginTurn();
+    burn(20ms, called);
+    entry->endTurn();
+  }
+  EXPECT_FALSE(called);
+  watchdog.release(entry);
+}
+
+TEST(Watchdog, EndsTheProcessWhenATurnDoesNotStop) {
+  std::atomic<int> exitCode{0};
+  std::atomic<bool> exited{false};
+  Watchdog watchdog(kQuiet, {.grace = 50ms, .exitProcess = [&](int code) {
+                               exitCode = code;
+                               exited = true;
+                             }});
+  Watchdog::Entry* entry = watchdog.watch("x", 30ms, [] {});
+  entry->beginTurn();
+  burn(5s, exited);
+  entry->endTurn();
+  EXPECT_EQ(exitCode, kExitRunawayTurn);
+  watchdog.release(entry);
+}
+
+TEST(Watchdog, GraceCanBeStartedByTheHeapLimit) {
+  std::atomic<bool> exited{false};
+  Watchdog watchdog(kQuiet, {.grace = 50ms, .exitProcess = [&](int) { exited = true; }});
+  Watchdog::Entry* entry = watchdog.watch("x", 3600s, [] {});
+  entry->beginTurn();
+  entry->startGrace();
+  burn(5s, exited);
+  entry->endTurn();
+  EXPECT_TRUE(exited);
+  watchdog.release(entry);
+}
+
+}  // namespace
+}  // namespace hf::js
