@@ -191,9 +191,17 @@ void Environment::condemn(Condemned reason) {
 
 std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::size_t initial) {
   Environment& self = *static_cast<Environment*>(data);
+  const std::size_t limit = self.options_.heapBytesMax;
+  const std::size_t most = 2 * limit + kHeapReservesMax * kHeapReserveBytes;
+  if (self.condemned() == Condemned::kNo && current < most && self.heapBytes() < limit - limit / 8) {
+    // V8 adds the bytes of ArrayBuffers to its heap here, and asks when one is refused. They have a budget of their own,
+    // and a RangeError is kinder. Not raising the limit could be taken for being out of memory.
+    return std::max(limit + self.arrayBufferBytes() + kHeapReserveBytes / 4, current + 1024 * 1024);
+  }
   self.condemn(Condemned::kHeap);
   if (self.watched_ != nullptr) self.watched_->startGrace();
-  if (current >= self.options_.heapBytesMax + kHeapReservesMax * kHeapReserveBytes) return current;
+  // Room to unwind; what still grows then is a loop that V8 cannot stop, and V8 ends the process.
+  if (current >= most) return current;
   return current + kHeapReserveBytes;
 }
 

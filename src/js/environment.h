@@ -69,8 +69,7 @@ class Environment final {
   [[nodiscard]] v8::Isolate* isolate() const { return isolate_; }
   // Inside enter() or turn() only.
   [[nodiscard]] v8::Local<v8::Context> context() const { return context_.Get(isolate_); }
-  // Node's internal `require(id)`: public built-ins by their name without "node:", internal ones as "internal/...".
-  // Gives everything Node has; never hand it to user code.
+  // Node's `require(id)` for all its public built-in modules ("fs", "node:fs"), none hidden; never hand it to user code.
   [[nodiscard]] v8::Local<v8::Function> nodeRequire() const { return nodeRequire_.Get(isolate_); }
   // Node's real `process` object. Its dangerous methods throw; `globalThis.process` still refers to it.
   [[nodiscard]] v8::Local<v8::Object> nodeProcess() const { return nodeProcess_.Get(isolate_); }

@@ -135,6 +135,7 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
 
   // Asked, in RPC mode, for every object that is not an array, a Map, a Date and so on.
   v8::Maybe<bool> IsHostObject(v8::Isolate*, v8::Local<v8::Object> object) override {
+    if (object->IsNativeError()) return v8::Just(false);
     const v8::Local<v8::Value> prototype = object->GetPrototypeV2();
     if (prototype == owner_.environment_.objectPrototype()) return v8::Just(object->InternalFieldCount() > 0);
     return v8::Just(true);
