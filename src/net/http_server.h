@@ -21,7 +21,6 @@ namespace hf::net {
 
 class EventLoop;
 class WebSocket;
-class WebSocketEvents;
 struct WebSocketOptions;
 
 struct Header {
@@ -86,11 +85,9 @@ class Exchange {
   // Cuts the connection, so that the client can tell that the response is incomplete.
   virtual void abort() = 0;
 
-  // Answers 101. Only when isWebSocketUpgrade() and nothing was answered yet. Of `head`, the headers are used
-  // (sec-websocket-protocol). `events` is kept alive until its last event; none comes before WebSocket::next().
-  // nullptr: the client is gone.
-  virtual std::shared_ptr<WebSocket> acceptWebSocket(ResponseHead head, WebSocketOptions options,
-                                                     std::shared_ptr<WebSocketEvents> events) = 0;
+  // Answers 101. Only when isWebSocketUpgrade(). `headers`: more for the response (sec-websocket-protocol).
+  // Nothing is read from the socket before WebSocket::start().
+  virtual std::shared_ptr<WebSocket> acceptWebSocket(HeaderList headers, WebSocketOptions options) = 0;
 
   // Called once, if the client goes away (or is cut off for slowness) before the response is finished. A client that has
   // only closed its sending side counts as gone, but still gets a response that is made all the same.

@@ -60,14 +60,16 @@ class WebSocket {
  public:
   virtual ~WebSocket() = default;
 
-  // Flow control: allows `messages` more onMessage. With none allowed nothing is read, not even control frames.
+  // Once. `events` is kept until its last event, and kept alive that long.
+  virtual void start(std::shared_ptr<WebSocketEvents> events) = 0;
+  // Flow control: allows `messages` more onMessage. Without any allowed nothing is read, not even control frames.
   virtual void next(std::size_t messages = 1) = 0;
 
-  // Ordered. `text` must be UTF-8.
+  // Ordered. `text` must be UTF-8. May be used before start().
   // kOverloaded: bufferedBytesMax would be passed; nothing was queued. kInvalidArgument: after close().
   // kDisconnected: the client is gone.
-  virtual Result<void> sendText(Bytes text) = 0;
-  virtual Result<void> sendBinary(Bytes data) = 0;
+  virtual Result<void> sendText(std::string_view text) = 0;
+  virtual Result<void> sendBinary(BytesView data) = 0;
   // Sends a Close frame after what is queued. Without a code: a frame without one. `reason`: at most 123 bytes.
   // A second call does nothing.
   virtual void close(std::optional<int> code, std::string_view reason) = 0;
