@@ -25,7 +25,9 @@ import {
   promiseResolve,
   promiseThen,
   setTag,
+  split,
   toLowerCase,
+  trim,
 } from './primordials.ts';
 import { kIllegalInvocation } from './headers.ts';
 import { nodeBlob, webStreams } from './host_modules.ts';
@@ -460,7 +462,7 @@ export abstract class Body {
       if (!(#state in this)) throw new TypeError(kIllegalInvocation);
       const type = this[kContentType]();
       if (type === undefined) throw new TypeError('Parsing a Body as FormData requires a Content-Type header.');
-      const essence = toLowerCase(type.split(';', 1)[0]!.trim());
+      const essence = toLowerCase(trim(split(type, ';', 1)[0]!));
       if (essence !== kMultipart && essence !== kUrlEncoded) {
         throw new TypeError(
           'Unrecognized Content-Type header value. FormData can only parse the following MIME types: ' +

@@ -35,7 +35,7 @@ function tableText(data: unknown, columns: unknown): string {
   const { Console } = nodeRequire('node:console') as typeof import('node:console');
   let text = '';
   const sink = { write: (chunk: string) => (text += chunk), on: noop, once: noop, removeListener: noop };
-  new Console({ stdout: sink as never, stderr: sink as never }).table(data, columns as never);
+  new Console({ stdout: sink as never, stderr: sink as never, ignoreErrors: false }).table(data, columns as never);
   return text.replace(/\n$/, '');
 }
 

@@ -7,19 +7,22 @@ import {
   NativeUint8Array,
   SafeMap,
   defineProperty,
+  encodeUtf8,
   getPrototypeOf,
   ignoreRejection,
   isView,
+  lazyGlobal,
   promiseReject,
   promiseResolve,
   reflectApply,
   setTag,
-  encodeUtf8,
+  startsWith,
   toUpperCase,
   withResolvers,
 } from './primordials.ts';
 
 const NativeDOMException = DOMException;
+const nodeCryptoKey = lazyGlobal<Function>('CryptoKey');
 const kRandomBytesMax = 65_536;
 // Below this a digest on the spot is cheaper than a thread's.
 const kInlineDigestBytesMax = 65_536;
@@ -50,7 +53,7 @@ function viewOf(data: unknown, what: string): Uint8Array {
 function isIntegerView(view: unknown): view is Uint8Array {
   if (!isView(view)) return false;
   const tag = (view as Uint8Array)[Symbol.toStringTag] as string | undefined;
-  return tag !== undefined && !tag.startsWith('Float');
+  return tag !== undefined && !startsWith(tag, 'Float');
 }
 
 function replace(target: object, name: string, value: Function): void {
@@ -146,7 +149,7 @@ let made: CryptoGlobals | undefined;
 // Node's crypto with our methods. Loaded on first use.
 export function cryptoGlobals(): CryptoGlobals {
   if (made !== undefined) return made;
-  const webcrypto = nodeCrypto().webcrypto as unknown as Crypto & { CryptoKey?: Function };
+  const webcrypto = nodeCrypto().webcrypto as unknown as Crypto;
   const prototype = getPrototypeOf(webcrypto);
   const { randomUUID, getRandomValues } = prototype;
   patchSubtle(getPrototypeOf(webcrypto.subtle));
@@ -181,7 +184,7 @@ export function cryptoGlobals(): CryptoGlobals {
     crypto: webcrypto,
     Crypto: prototype.constructor,
     SubtleCrypto: getPrototypeOf(webcrypto.subtle).constructor,
-    CryptoKey: webcrypto.CryptoKey ?? (globalThis as any).CryptoKey,
+    CryptoKey: nodeCryptoKey(),
   };
   setTag(prototype, 'Crypto');
   return made;

@@ -5,7 +5,7 @@
 
 import { flag } from './compat.ts';
 import { native } from './host.ts';
-import { SafeMap, objectKeys } from './primordials.ts';
+import { SafeMap, arrayPush, objectKeys } from './primordials.ts';
 
 export interface ErrorData {
   // A built-in class that survives, 'DOMException', or 'Error' for everything else.
@@ -119,7 +119,7 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
     const key = keys[i]!;
     if (reserved.has(key)) continue;
     const value = read(error, key);
-    if (isCloneable(value)) data.props.push(key, value);
+    if (isCloneable(value)) arrayPush(data.props, key, value);
   }
   if (Object.hasOwn(error, 'cause')) {
     const cause = read(error, 'cause');

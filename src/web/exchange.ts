@@ -13,6 +13,7 @@ import {
   NativePromise,
   NativeUint8Array,
   SafeMap,
+  arrayPush,
   promiseReject,
   promiseThen,
   toLowerCase,
@@ -132,7 +133,7 @@ function sendableHeaders(flat: readonly string[], hasBody: boolean): string[] {
     const kept: string[] = [];
     for (let j = 0; j < flat.length; j += 2) {
       const isLength = flat[j]!.length === 14;
-      if (!isFraming(flat[j]!) || (isLength && !hasBody)) kept.push(flat[j]!, flat[j + 1]!);
+      if (!isFraming(flat[j]!) || (isLength && !hasBody)) arrayPush(kept, flat[j]!, flat[j + 1]!);
     }
     return kept;
   }

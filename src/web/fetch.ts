@@ -26,9 +26,12 @@ import {
   NativePromise,
   NativeUint8Array,
   SafeSet,
+  arrayPush,
   promiseThen,
+  split,
   startsWith,
   toLowerCase,
+  trim,
 } from './primordials.ts';
 import {
   type RequestInit,
@@ -59,7 +62,7 @@ function headerPairs(flat: readonly string[], handshake: boolean): [string, stri
   for (let i = 0; i < flat.length; i += 2) {
     const lower = toLowerCase(flat[i]!);
     if (transportHeaders.has(lower) || (handshake && handshakeHeaders.has(lower))) continue;
-    pairs.push([flat[i]!, flat[i + 1]!]);
+    arrayPush(pairs, [flat[i]!, flat[i + 1]!]);
   }
   return pairs;
 }
@@ -143,7 +146,7 @@ function receivedHeaders(inner: globalThis.Response, decoded: boolean): string[]
   const flat: string[] = [];
   inner.headers.forEach((value, name) => {
     if (decoded && (name === 'content-encoding' || name === 'content-length')) return;
-    flat.push(name, value);
+    arrayPush(flat, name, value);
   });
   return flat;
 }
@@ -207,9 +210,8 @@ async function fetchSocket(request: Request, frame: Frame): Promise<Response> {
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   url.hash = '';
   const protocols: string[] = [];
-  for (const name of (findHeader(flat, 'sec-websocket-protocol') ?? '').split(',')) {
-    if (name.trim() !== '') protocols.push(name.trim());
-  }
+  const names = split(findHeader(flat, 'sec-websocket-protocol') ?? '', ',');
+  for (let i = 0; i < names.length; i++) if (trim(names[i]!) !== '') arrayPush(protocols, trim(names[i]!));
   const connect = async () => {
     const gate = frame.context.waitForOutput();
     if (gate !== undefined) await gate;
@@ -224,7 +226,7 @@ async function fetchSocket(request: Request, frame: Frame): Promise<Response> {
   socket.creator = frame.context;
   addResource(frame.context, socket);
   const answered = ['Upgrade', 'websocket', 'Connection', 'Upgrade'];
-  if (socket.protocol !== null && socket.protocol !== '') answered.push('Sec-WebSocket-Protocol', socket.protocol);
+  if (socket.protocol !== null && socket.protocol !== '') arrayPush(answered, 'Sec-WebSocket-Protocol', socket.protocol);
   return makeReceivedResponse({
     status: 101,
     statusText: 'Switching Protocols',

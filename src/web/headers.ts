@@ -6,8 +6,10 @@
 import { flag } from './compat.ts';
 import {
   arrayJoin,
+  arrayPush,
   arraySlice,
   arraySort,
+  arraySplice,
   charCodeAt,
   getPrototypeOf,
   makeEnumerable,
@@ -88,14 +90,14 @@ export class Headers {
             'To initialize a Headers object from a sequence, each inner sequence must have exactly two elements.',
           );
         }
-        this.#flat.push(checkedName(`${entry[0]}`), checkedValue(`${entry[1]}`));
+        arrayPush(this.#flat, checkedName(`${entry[0]}`), checkedValue(`${entry[1]}`));
       }
       return;
     }
     const keys = objectKeys(init);
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!;
-      this.#flat.push(checkedName(key), checkedValue(`${(init as Record<string, string>)[key]}`));
+      arrayPush(this.#flat, checkedName(key), checkedValue(`${(init as Record<string, string>)[key]}`));
     }
   }
 
@@ -116,8 +118,8 @@ export class Headers {
   }
 
   #removeAt(index: number): void {
-    this.#flat.splice(index * 2, 2);
-    this.#lower!.splice(index, 1);
+    arraySplice(this.#flat, index * 2, 2);
+    arraySplice(this.#lower!, index, 1);
   }
 
   get(name: string): string | null {
@@ -143,7 +145,7 @@ export class Headers {
     const names = this.#names();
     const cookies: string[] = [];
     for (let i = 0; i < names.length; i++) {
-      if (names[i] === 'set-cookie') cookies.push(this.#flat[2 * i + 1]!);
+      if (names[i] === 'set-cookie') arrayPush(cookies, this.#flat[2 * i + 1]!);
     }
     return cookies;
   }
@@ -169,8 +171,8 @@ export class Headers {
       first = i;
     }
     if (first === -1) {
-      names.push(wanted);
-      this.#flat.push(display, text);
+      arrayPush(names, wanted);
+      arrayPush(this.#flat, display, text);
     } else {
       this.#flat[2 * first] = display;
       this.#flat[2 * first + 1] = text;
@@ -182,8 +184,8 @@ export class Headers {
     const names = this.#writable();
     const display = checkedName(`${name}`);
     const text = checkedValue(`${value}`);
-    names.push(toLowerCase(display));
-    this.#flat.push(display, text);
+    arrayPush(names, toLowerCase(display));
+    arrayPush(this.#flat, display, text);
   }
 
   delete(name: string): void {
@@ -216,7 +218,7 @@ export class Headers {
       if (last !== undefined && last[0] === name && !(name === 'set-cookie' && listsSetCookie)) {
         last[1] = `${last[1]}, ${value}`;
       } else {
-        entries.push([name, value]);
+        arrayPush(entries, [name, value]);
       }
     }
     return entries;

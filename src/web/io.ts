@@ -7,7 +7,7 @@
 // another way.
 
 import { AsyncLocalStorage, native } from './host.ts';
-import { NativePromise, SafeSet, promiseThen } from './primordials.ts';
+import { NativePromise, SafeSet, arrayPush, arraySlice, promiseThen } from './primordials.ts';
 
 // One nested input gate (blockConcurrencyWhile, transaction); opaque here, owned by actor/.
 export interface Section {
@@ -111,7 +111,7 @@ let head = 0;
 
 // Queues one turn. `run` must not throw: what user code throws is caught by whoever made the turn.
 export function enqueueTurn(frame: Frame, run: () => void): void {
-  queue.push({ frame, run });
+  arrayPush(queue, { frame, run });
   if (queue.length - head === 1) native.wake();
 }
 
@@ -124,7 +124,7 @@ export function runTurn(): boolean {
     queue = [];
     head = 0;
   } else if (head > 1024) {
-    queue = queue.slice(head);
+    queue = arraySlice(queue, head);
     head = 0;
   }
   turnsHaveRun = true;

@@ -3,7 +3,7 @@
 
 import { MessageEvent, fire } from './events.ts';
 import { type Frame, frameIfAny } from './io.ts';
-import { hostQueueMicrotask, hostStructuredClone, setTag } from './primordials.ts';
+import { arrayPush, hostQueueMicrotask, hostStructuredClone, setTag } from './primordials.ts';
 
 const kInternal = Symbol('internal');
 let entangle: (a: MessagePort, b: MessagePort) => void;
@@ -60,7 +60,7 @@ export class MessagePort extends EventTarget {
 
   #take(data: unknown): void {
     if (!this.#started) {
-      this.#waiting.push(data);
+      arrayPush(this.#waiting, data);
       return;
     }
     const deliver = (): void => fire(this, new MessageEvent('message', { data }));

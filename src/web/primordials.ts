@@ -77,10 +77,15 @@ export const charCodeAt: (text: string, index: number) => number = callBind(Stri
 export const indexOf: (text: string, search: string, from?: number) => number = callBind(String.prototype.indexOf);
 export const slice: (text: string, start: number, end?: number) => string = callBind(String.prototype.slice);
 export const startsWith: (text: string, search: string) => boolean = callBind(String.prototype.startsWith);
+export const split: (text: string, separator: string, limit?: number) => string[] = callBind(String.prototype.split);
+export const trim: (text: string) => string = callBind(String.prototype.trim);
+export const regExpExec: (pattern: RegExp, text: string) => RegExpExecArray | null = callBind(RegExp.prototype.exec);
 export const regExpTest: (pattern: RegExp, text: string) => boolean = callBind(RegExp.prototype.test);
 export const { parse: jsonParse, stringify: jsonStringify } = JSON;
 
 // --- arrays
+export const arrayPush: <T>(array: T[], ...items: T[]) => number = callBind(Array.prototype.push);
+export const arrayShift: <T>(array: T[]) => T | undefined = callBind(Array.prototype.shift);
 export const arraySlice: <T>(array: readonly T[], start?: number, end?: number) => T[] = callBind(Array.prototype.slice);
 export const arraySplice: <T>(array: T[], start: number, count: number) => T[] = callBind(Array.prototype.splice);
 export const arraySort: <T>(array: T[], compare?: (a: T, b: T) => number) => T[] = callBind(Array.prototype.sort);

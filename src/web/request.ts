@@ -16,7 +16,7 @@ import {
 } from './body.ts';
 import { flag } from './compat.ts';
 import { type HeadersInit, Headers, findHeader, flatHeaders, headersFromFlat, kIllegalInvocation } from './headers.ts';
-import { SafeSet, arraySlice, makeEnumerable, setTag, toUpperCase } from './primordials.ts';
+import { SafeSet, arrayPush, arraySlice, makeEnumerable, setTag, toUpperCase } from './primordials.ts';
 
 export interface RequestInit {
   method?: string;
@@ -205,7 +205,7 @@ export class Request extends Body {
       body!.shared = moved.shared;
     }
     if (contentType !== null && findHeader(state.flat, 'content-type') === undefined) {
-      state.flat.push('Content-Type', contentType);
+      arrayPush(state.flat, 'Content-Type', contentType);
     }
     setBodyState(this, body);
   }

@@ -14,7 +14,15 @@ import {
   setBodyState,
 } from './body.ts';
 import { type HeadersInit, Headers, findHeader, flatHeaders, headersFromFlat, kIllegalInvocation } from './headers.ts';
-import { arraySlice, freeze, jsonStringify, makeEnumerable, regExpTest, setTag } from './primordials.ts';
+import {
+  arrayPush,
+  arraySlice,
+  freeze,
+  jsonStringify,
+  makeEnumerable,
+  regExpTest,
+  setTag,
+} from './primordials.ts';
 import { parseUrl } from './request.ts';
 import { type WebSocket, isWebSocket } from './websocket/websocket.ts';
 
@@ -152,7 +160,7 @@ export class Response extends Body {
     const { state: made, contentType } = extractBody(body);
     if (contentType !== null && findHeader(state.flat, 'content-type') === undefined) {
       const flat = arraySlice(state.flat);
-      flat.push('Content-Type', contentType);
+      arrayPush(flat, 'Content-Type', contentType);
       state.flat = flat;
     }
     setBodyState(this, made);
@@ -166,7 +174,7 @@ export class Response extends Body {
       readInit(state, init);
       if (findHeader(state.flat, 'content-type') === undefined) {
         const flat = arraySlice(state.flat);
-        flat.push('Content-Type', 'application/json');
+        arrayPush(flat, 'Content-Type', 'application/json');
         state.flat = flat;
       }
     }

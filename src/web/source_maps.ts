@@ -2,7 +2,7 @@
 
 import { errorForLog } from './errors.ts';
 import { nodeRequire } from './host.ts';
-import { SafeMap, jsonParse } from './primordials.ts';
+import { SafeMap, arrayJoin, jsonParse, objectKeys, regExpExec, regExpTest, split } from './primordials.ts';
 
 type SourceMap = import('node:module').SourceMap;
 
@@ -11,9 +11,10 @@ const parsed = new SafeMap<string, SourceMap | null>();
 
 // Module name -> text of its source map. Parsed when the first exception needs it.
 export function setSourceMaps(maps: Record<string, string>): void {
-  for (const name of Object.keys(maps)) {
-    texts.set(name, maps[name]!);
-    parsed.delete(name);
+  const names = objectKeys(maps);
+  for (let i = 0; i < names.length; i++) {
+    texts.set(names[i]!, maps[names[i]!]!);
+    parsed.delete(names[i]!);
   }
 }
 
@@ -46,18 +47,18 @@ interface StackFrame {
 }
 
 function parseFrame(line: string): StackFrame | null {
-  const match = kFrame.exec(line);
+  const match = regExpExec(kFrame, line);
   if (match === null) return null;
   let name = match[2] ?? '';
   let file = match[4]!;
   let row = match[5]!;
   let column = match[6]!;
   if (texts.size > 0) {
-    const entry = mapOf(file)?.findEntry(Number(row) - 1, Number(column) - 1);
+    const entry = mapOf(file)?.findEntry(+row - 1, +column - 1);
     if (entry !== undefined && 'originalSource' in entry) {
       file = entry.originalSource;
-      row = String(entry.originalLine + 1);
-      column = String(entry.originalColumn + 1);
+      row = `${entry.originalLine + 1}`;
+      column = `${entry.originalColumn + 1}`;
       const original = (entry as { name?: unknown }).name;
       if (typeof original === 'string' && original !== '' && name !== '') name = original;
     }
@@ -68,18 +69,16 @@ function parseFrame(line: string): StackFrame | null {
 // A V8 stack with the positions of the original sources, and without foreign frames.
 export function mappedStack(stack: string): string {
   if (stack === '') return stack;
+  const all = split(stack, '\n');
   const lines: string[] = [];
-  for (const line of stack.split('\n')) {
-    if (kForeign.test(line)) continue;
+  for (let i = 0; i < all.length; i++) {
+    const line = all[i]!;
+    if (regExpTest(kForeign, line)) continue;
     const frame = parseFrame(line);
-    if (frame === null) {
-      lines.push(line);
-      continue;
-    }
-    const at = `${frame.file}:${frame.line}:${frame.column}`;
-    lines.push(frame.name === '' ? `    at ${at}` : `    at ${frame.name} (${at})`);
+    const at = frame === null ? '' : `${frame.file}:${frame.line}:${frame.column}`;
+    lines[lines.length] = frame === null ? line : frame.name === '' ? `    at ${at}` : `    at ${frame.name} (${at})`;
   }
-  return lines.join('\n');
+  return arrayJoin(lines, '\n');
 }
 
 // "Uncaught Error: x\n  at index.js:3:1 in f": what the control plane shows when a Worker does not start.
@@ -87,9 +86,10 @@ export function describeException(error: unknown): string {
   const { name, message, stack } = errorForLog(error);
   const isError = Error.isError(error);
   let text = isError ? `Uncaught ${message === '' ? name : `${name}: ${message}`}` : `Uncaught ${message}`;
-  for (const line of stack.split('\n')) {
-    if (kForeign.test(line)) continue;
-    const frame = parseFrame(line);
+  const lines = split(stack, '\n');
+  for (let i = 0; i < lines.length; i++) {
+    if (regExpTest(kForeign, lines[i]!)) continue;
+    const frame = parseFrame(lines[i]!);
     if (frame === null) continue;
     text += `\n  at ${frame.file}:${frame.line}:${frame.column}${frame.name === '' ? '' : ` in ${frame.name}`}`;
   }

@@ -53,7 +53,7 @@ export class TestNative {
   cancelled = [];
   #runtime;
   #pumping = false;
-  #pipes = new Map(); // end -> { peer, attached, waiting, dead, unacked }
+  #pipes = {}; // end -> { peer, attached, waiting, dead, unacked }
   #next = 1;
 
   constructor(runtime) {
@@ -72,10 +72,10 @@ export class TestNative {
   }
 
   log(level, text, where) {
-    this.logs.push({ level, text, where });
+    this.logs[this.logs.length] = { level, text, where }; // tests patch Array.prototype
   }
   logException(event, name, message, stack, where) {
-    this.exceptions.push({ event, name, message, stack, where });
+    this.exceptions[this.exceptions.length] = { event, name, message, stack, where };
   }
 
   serialize(value) {
@@ -92,24 +92,26 @@ export class TestNative {
   pipeCreate() {
     const a = this.#next++;
     const b = this.#next++;
-    this.#pipes.set(a, { peer: b, attached: false, waiting: [], dead: false, unacked: 0 });
-    this.#pipes.set(b, { peer: a, attached: false, waiting: [], dead: false, unacked: 0 });
+    this.#pipes[a] = { peer: b, attached: false, waiting: [], dead: false, unacked: 0 };
+    this.#pipes[b] = { peer: a, attached: false, waiting: [], dead: false, unacked: 0 };
     return [a, b];
   }
   pipe(end) {
-    return this.#pipes.get(end);
+    return this.#pipes[end];
   }
   pipeAttach(end) {
-    const side = this.#pipes.get(end);
+    const side = this.#pipes[end];
     side.attached = true;
-    for (const event of side.waiting.splice(0)) this.#deliver(end, event);
+    const { waiting } = side;
+    side.waiting = [];
+    for (let i = 0; i < waiting.length; i++) this.#deliver(end, waiting[i]);
   }
   #deliver(end, event) {
     realSetImmediate(() => this.#runtime().websocket.socketEvent(end, ...event));
   }
   // What the peer of `end`'s peer gets: events for `end`.
   arrive(end, event) {
-    const side = this.#pipes.get(end);
+    const side = this.#pipes[end];
     if (side.dead) return false;
     if (event[0] === 'text' || event[0] === 'binary') side.unacked++;
     if (side.attached) this.#deliver(end, event);
@@ -118,18 +120,18 @@ export class TestNative {
   }
   pipeSend(end, data) {
     const kept = typeof data === 'string' ? data : new Uint8Array(data).slice().buffer;
-    return this.arrive(this.#pipes.get(end).peer, [typeof data === 'string' ? 'text' : 'binary', kept, 0, '']);
+    return this.arrive(this.#pipes[end].peer, [typeof data === 'string' ? 'text' : 'binary', kept, 0, '']);
   }
   pipeClose(end, code, reason) {
-    this.arrive(this.#pipes.get(end).peer, ['close', undefined, code, reason]);
+    this.arrive(this.#pipes[end].peer, ['close', undefined, code, reason]);
   }
   pipeAbort(end) {
-    const side = this.#pipes.get(end);
+    const side = this.#pipes[end];
     side.dead = true;
     this.arrive(side.peer, ['gone', undefined, 0, '']);
   }
   pipeAck(end) {
-    this.#pipes.get(end).unacked--;
+    this.#pipes[end].unacked--;
   }
 
   respond(exchange, status, statusText, headers, body) {

@@ -8,6 +8,7 @@ import { addResource, currentFrame, runAsHost } from '../io.ts';
 import {
   NativePromise,
   SafeSet,
+  arrayPush,
   arraySlice,
   ignoreRejection,
   lazyGlobal,
@@ -71,7 +72,7 @@ class ClientTransport implements Transport {
   }
 
   #take(event: Incoming): void {
-    if (this.#waiting !== undefined) this.#waiting.push(event);
+    if (this.#waiting !== undefined) arrayPush(this.#waiting, event);
     else incoming(this.#state, event);
   }
 

@@ -19,6 +19,8 @@ import {
   NativeArrayBuffer,
   NativeUint8Array,
   SafeMap,
+  arrayPush,
+  arrayShift,
   defineProperty,
   encodeUtf8,
   isView,
@@ -384,7 +386,7 @@ function enqueue(state: SocketState, data: string | ArrayBuffer | Uint8Array | u
 
 function push(state: SocketState, outgoing: Outgoing): void {
   if (state.queue !== undefined) {
-    state.queue.push(outgoing);
+    arrayPush(state.queue, outgoing);
     return;
   }
   state.queue = [outgoing];
@@ -397,7 +399,7 @@ function awaitGate(state: SocketState): void {
   const send = (): void => {
     if (state.queue !== queue) return; // stopped meanwhile
     for (;;) {
-      const { data, code, reason } = queue.shift()!;
+      const { data, code, reason } = arrayShift(queue)!;
       if (data === undefined) state.transport!.close(code, reason);
       else state.transport!.send(data);
       if (queue.length === 0) {
