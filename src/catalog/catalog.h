@@ -69,9 +69,10 @@ class Catalog {
   virtual Result<std::vector<DeploymentRow>> deployments(std::string_view scriptTag) = 0;  // newest first
   virtual Result<std::vector<NamespaceRow>> namespaces() = 0;  // in the order of creation
 
-  // The version as the runtime would run it, resolved against `namespaces` (those after the change under way).
-  virtual Result<std::shared_ptr<const Version>> runnable(const VersionRow& row, std::vector<Module> modules,
-                                                          const std::vector<NamespaceRow>& namespaces) = 0;
+  // The version as the runtime would run it, before it is committed, to start its code once. A binding to a class that
+  // has no namespace yet carries the zero id.
+  virtual Result<std::shared_ptr<const Version>> runnable(const std::string& scriptName, const VersionRow& row,
+                                                          std::vector<Module> modules) = 0;
 
   // Namespaces removed from the catalog whose objects' data may still be on disk; also those of earlier runs.
   virtual Result<std::vector<NamespaceId>> pendingDeletions() = 0;

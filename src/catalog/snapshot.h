@@ -46,13 +46,16 @@ struct Binding {
   std::string script;      // kDurableObject, kService: the script that implements it
   std::string entrypoint;  // kService: empty is the default export
   std::string propsJson;   // kService: empty is {}
+
+  friend bool operator==(const Binding&, const Binding&) = default;
 };
 
 struct Limits {
   std::optional<std::chrono::milliseconds> cpuPerTurn;
 };
 
-// One uploaded version of a script.
+// One uploaded version of a script. Unchanged versions are the same pointer from one Snapshot to the next; where a class
+// that a binding names was renamed or moved, a new value with the same id takes its place.
 struct Version {
   std::string id;  // uuid with hyphens
   std::uint64_t number = 0;

@@ -1,0 +1,86 @@
+// SQLite as the catalog uses it: one connection, prepared statements, Results instead of codes.
+// Thread:  one at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace hf::catalog {
+
+// A statement being run: bind in order, step, read columns. Resets itself when it goes, for the next use.
+class Query final {
+ public:
+  explicit Query(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  Query(Query&& other) noexcept;
+  Query& operator=(Query&&) = delete;
+  ~Query();
+
+  Query& bind(std::string_view text);
+  Query& bind(std::int64_t number);
+  Query& bind(double number);
+  // Both kept by the caller until the query has run.
+  Query& bindBlob(BytesView bytes);
+  Query& bindOptional(const std::optional<std::string>& text);
+
+  // True: a row stands ready. False: the end.
+  Result<bool> step();
+  // For statements without rows.
+  Result<void> run();
+
+  [[nodiscard]] std::string text(int column) const;
+  [[nodiscard]] std::int64_t number(int column) const;
+  [[nodiscard]] double real(int column) const;
+  [[nodiscard]] Bytes blob(int column) const;
+  [[nodiscard]] bool isNull(int column) const;
+
+ private:
+  sqlite3* db_;
+  sqlite3_stmt* statement_;
+  int bound_ = 0;
+};
+
+class Connection final {
+ public:
+  // Creates the file with mode 0600 when it is missing.
+  static Result<std::unique_ptr<Connection>> open(const std::string& file);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Several statements, no results.
+  Result<void> execute(const char* sql);
+  // `sql` lives for ever: statements are kept by its address. One Query per text at a time.
+  Result<Query> query(const char* sql);
+
+ private:
+  explicit Connection(sqlite3* db) : db_(db) {}
+
+  sqlite3* const db_;
+  std::unordered_map<const char*, sqlite3_stmt*> statements_;
+};
+
+// BEGIN IMMEDIATE; rolled back unless committed.
+class Transaction final {
+ public:
+  static Result<Transaction> begin(Connection& connection);
+  Transaction(Transaction&& other) noexcept;
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Result<void> commit();
+
+ private:
+  explicit Transaction(Connection* connection) : connection_(connection) {}
+  Connection* connection_;
+};
+
+}  // namespace hf::catalog
