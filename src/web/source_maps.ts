@@ -37,7 +37,7 @@ function mapOf(module: string): SourceMap | null {
 
 const kFrame = /^(\s+at )(?:(.*?) \()?((?:file:\/\/\/)?(.+?)):(\d+):(\d+)\)?$/;
 // Frames of Node and of the runtime itself say nothing to whoever wrote the Worker.
-const kForeign = /^\s+at .*?(?:\(|\s)(?:node:|holdfast:|native )/;
+const kForeign = /^\s+at (?:.*[( ])?(?:node:|holdfast:|native )/;
 
 interface StackFrame {
   name: string;
