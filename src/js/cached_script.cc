@@ -44,8 +44,7 @@ v8::MaybeLocal<v8::Value> CachedScript::run(v8::Local<v8::Context> context) {
       cache == nullptr ? nullptr : new CachedData(cache->data, cache->length, CachedData::BufferNotOwned));
   v8::Local<v8::UnboundScript> unbound;
   if (!v8::ScriptCompiler::CompileUnboundScript(
-           isolate, &from,
-           cache == nullptr ? v8::ScriptCompiler::kEagerCompile : v8::ScriptCompiler::kConsumeCodeCache)
+           isolate, &from, cache == nullptr ? v8::ScriptCompiler::kEagerCompile : v8::ScriptCompiler::kConsumeCodeCache)
            .ToLocal(&unbound)) {
     return {};
   }

@@ -19,8 +19,8 @@ namespace hf::js {
 class Environment;
 
 // ---- strings
-// From UTF-8 (broken sequences become U+FFFD); pure ASCII takes the one-byte path. Throws RangeError (and gives an empty
-// handle) beyond V8's longest string.
+// From UTF-8 (broken sequences become U+FFFD); pure ASCII takes the one-byte path. Throws RangeError (and gives an
+// empty handle) beyond V8's longest string.
 v8::MaybeLocal<v8::String> tryString(v8::Isolate* isolate, std::string_view utf8);
 // For texts of our own and for what is surely short: a failure is a bug.
 v8::Local<v8::String> string(v8::Isolate* isolate, std::string_view utf8);
@@ -87,8 +87,8 @@ void bind(const v8::FunctionCallbackInfo<v8::Value>& info) {
 }
 
 // ---- scripts
-// Source text compiled once, with all its functions, and remembered as V8's code cache for the environments that follow.
-// Thread: any.
+// Source text compiled once, with all its functions, and remembered as V8's code cache for the environments that
+// follow. Thread: any.
 class CachedScript final {
  public:
   // `source` as UTF-8 must evaluate to the value wanted (a function expression in parentheses, say).

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
+#include "base/clock.h"
 #include "js/test_support.h"
 
 namespace hf::js {
@@ -26,15 +29,21 @@ struct ConvertTest : ::testing::Test {
 
 TEST_F(ConvertTest, StringsBothWays) {
   inside([](v8::Isolate* v8Isolate, v8::Local<v8::Context>) {
-    for (const std::string text : {"", "ascii", "0123456789abcdef-long-ascii", "h\u00e9llo", "\u65e5\u672c", "\U0001F600 mixed"}) {
+    for (const std::string text :
+         {"", "ascii", "0123456789abcdef-long-ascii", "h\u00e9llo", "\u65e5\u672c", "\U0001F600 mixed"}) {
       EXPECT_EQ(toUtf8(v8Isolate, string(v8Isolate, text)), text);
       EXPECT_EQ(toUtf8(v8Isolate, internalized(v8Isolate, text)), text);
     }
-    EXPECT_EQ(toUtf8(v8Isolate, string(v8Isolate, "a\xff" "b")), "a\ufffd" "b");
+    EXPECT_EQ(toUtf8(v8Isolate, string(v8Isolate,
+                                       "a\xff"
+                                       "b")),
+              "a\ufffd"
+              "b");
     EXPECT_EQ(toUtf8(v8Isolate, latin1String(v8Isolate, "\xe9")), "\u00e9");
     const std::uint16_t lone[] = {0xd800, 'x'};
-    EXPECT_EQ(toUtf8(v8Isolate, v8::String::NewFromTwoByte(v8Isolate, lone, v8::NewStringType::kNormal, 2).ToLocalChecked()),
-              "\ufffdx");
+    EXPECT_EQ(
+        toUtf8(v8Isolate, v8::String::NewFromTwoByte(v8Isolate, lone, v8::NewStringType::kNormal, 2).ToLocalChecked()),
+        "\ufffdx");
   });
 }
 
@@ -85,7 +94,8 @@ TEST_F(ConvertTest, CachedScriptIsCompiledOnce) {
       where.environment->turn([&] {
         const v8::Local<v8::Context> context = where.environment->context();
         const auto made = script.run(context).ToLocalChecked().As<v8::Function>();
-        const auto value = made->Call(context, v8::Undefined(where.environment->isolate()), 0, nullptr).ToLocalChecked();
+        const auto value =
+            made->Call(context, v8::Undefined(where.environment->isolate()), 0, nullptr).ToLocalChecked();
         result = toUtf8(where.environment->isolate(), value->ToString(context).ToLocalChecked());
       });
       return result;
@@ -96,6 +106,30 @@ TEST_F(ConvertTest, CachedScriptIsCompiledOnce) {
   Isolate second(shard, watchdog);
   EXPECT_EQ(runIn(second), "42");
   EXPECT_TRUE(script.wasCached());
+}
+
+TEST_F(ConvertTest, CachedScriptFigures) {
+  std::string source = "(function () {\n";
+  for (int i = 0; i < 2000; ++i) {
+    const std::string n = std::to_string(i);
+    source += "function f" + n + "(a, b) { const list = [a, b, " + n + "]; return list.map((x) => x + " + n +
+              ").join('-') }\n";
+  }
+  source += "})";
+  CachedScript script("large.js", source);
+  const auto measure = [&](const char* what) {
+    Isolate where(shard, watchdog);
+    const auto time = shard.run([&] {
+      const auto start = systemClock().steady();
+      where.environment->turn([&] { EXPECT_FALSE(script.run(where.environment->context()).IsEmpty()); });
+      return std::chrono::duration<double, std::milli>(systemClock().steady() - start).count();
+    });
+    std::printf("[ figure   ] %zu KB of script %s: %.2f ms\n", source.size() / 1024, what, time);
+    return time;
+  };
+  const double compiled = measure("compiled");
+  const double cached = std::min(measure("from the cache"), measure("from the cache"));
+  EXPECT_LT(cached, compiled);
 }
 
 TEST_F(ConvertTest, CachedScriptReportsSyntaxErrors) {

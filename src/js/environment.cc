@@ -36,10 +36,14 @@ thread_local Environment* Environment::current_ = nullptr;
 
 std::string_view condemnedText(Condemned reason) {
   switch (reason) {
-    case Condemned::kNo: return "running";
-    case Condemned::kCpu: return "exceeded CPU time limit";
-    case Condemned::kHeap: return "exceeded memory limit";
-    case Condemned::kExit: return "process exit was called";
+    case Condemned::kNo:
+      return "running";
+    case Condemned::kCpu:
+      return "exceeded CPU time limit";
+    case Condemned::kHeap:
+      return "exceeded memory limit";
+    case Condemned::kExit:
+      return "process exit was called";
   }
   return "";
 }
@@ -172,6 +176,17 @@ void Environment::disposeNode() {
   while (!finished) uv_run(&uv_, UV_RUN_ONCE);
 }
 
+void Environment::forbidCodeGeneration() {
+  enter([this] {
+    // Node's own callback would allow what the context forbids.
+    isolate_->SetModifyCodeGenerationFromStringsCallback(
+        [](v8::Local<v8::Context>, v8::Local<v8::Value>, bool) -> v8::ModifyCodeGenerationFromStringsResult {
+          return {false, {}};
+        });
+    context()->AllowCodeGenerationFromStrings(false);
+  });
+}
+
 void Environment::condemn(Condemned reason) {
   Condemned none = Condemned::kNo;
   if (!condemned_.compare_exchange_strong(none, reason, std::memory_order_acq_rel)) return;
@@ -194,8 +209,8 @@ std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::s
   const std::size_t limit = self.options_.heapBytesMax;
   const std::size_t most = 2 * limit + kHeapReservesMax * kHeapReserveBytes;
   if (self.condemned() == Condemned::kNo && current < most && self.heapBytes() < limit - limit / 8) {
-    // V8 adds the bytes of ArrayBuffers to its heap here, and asks when one is refused. They have a budget of their own,
-    // and a RangeError is kinder. Not raising the limit could be taken for being out of memory.
+    // V8 adds the bytes of ArrayBuffers to its heap here, and asks when one is refused. They have a budget of their
+    // own, and a RangeError is kinder. Not raising the limit could be taken for being out of memory.
     return std::max(limit + self.arrayBufferBytes() + kHeapReserveBytes / 4, current + 1024 * 1024);
   }
   self.condemn(Condemned::kHeap);

@@ -4,7 +4,8 @@
 //  1. Only the shard's thread touches it (the watchdog and V8's helpers only ask the isolate to terminate).
 //  2. JavaScript runs inside turn() or from this environment's libuv loop, which counts as a turn as well.
 //  3. Once condemned, it runs no JavaScript any more; the owner destroys it soon.
-//  4. An idle environment costs no wake-ups: its libuv loop is run only when its backend has something ready, a timer of
+//  4. An idle environment costs no wake-ups: its libuv loop is run only when its backend has something ready, a timer
+//  of
 //     it is due, or JavaScript has changed what it waits for.
 //
 //   running ──limit reached, process.exit──► condemned ──~Environment──► gone
@@ -46,8 +47,8 @@ std::string_view condemnedText(Condemned reason);
 enum class Uncaught : std::uint8_t { kException, kRejection };
 
 struct EnvironmentOptions {
-  std::string name;  // for the log and for error messages: the script's name
-  std::size_t heapBytesMax = limits::kHeapBytesDefault;          // V8's heap; ArrayBuffers are counted apart, same limit
+  std::string name;                                      // for the log and for error messages: the script's name
+  std::size_t heapBytesMax = limits::kHeapBytesDefault;  // V8's heap; ArrayBuffers are counted apart, same limit
   std::chrono::milliseconds cpuPerTurn = limits::kCpuPerTurnDefault;
   // An exception nobody caught, a rejection nobody handled. Inside the environment; must not run user code.
   std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught{};
@@ -69,7 +70,8 @@ class Environment final {
   [[nodiscard]] v8::Isolate* isolate() const { return isolate_; }
   // Inside enter() or turn() only.
   [[nodiscard]] v8::Local<v8::Context> context() const { return context_.Get(isolate_); }
-  // Node's `require(id)` for all its public built-in modules ("fs", "node:fs"), none hidden; never hand it to user code.
+  // Node's `require(id)` for all its public built-in modules ("fs", "node:fs"), none hidden; never hand it to user
+  // code.
   [[nodiscard]] v8::Local<v8::Function> nodeRequire() const { return nodeRequire_.Get(isolate_); }
   // Node's real `process` object. Its dangerous methods throw; `globalThis.process` still refers to it.
   [[nodiscard]] v8::Local<v8::Object> nodeProcess() const { return nodeProcess_.Get(isolate_); }
@@ -107,6 +109,9 @@ class Environment final {
     watched_->endTurn();
     return condemned() == Condemned::kNo;
   }
+
+  // From now on `eval` and `new Function` throw EvalError, as they do in Workers once a script has started.
+  void forbidCodeGeneration();
 
   // Called after this environment's libuv loop has run, outside any scope: JavaScript may have queued turns.
   void setAfterNodeWork(std::function<void()> callback) { afterNodeWork_ = std::move(callback); }
@@ -166,7 +171,8 @@ class Environment final {
   // After each scope: does libuv wait for something else than what the shard's loop watches for us?
   void updateWatch() {
     const int timeout = uv_backend_timeout(&uv_);
-    if (timeout < 0 ? armedAtMs_ == kNever : timeout > 0 && uv_now(&uv_) + static_cast<unsigned>(timeout) == armedAtMs_) {
+    if (timeout < 0 ? armedAtMs_ == kNever
+                    : timeout > 0 && uv_now(&uv_) + static_cast<unsigned>(timeout) == armedAtMs_) {
       return;
     }
     rearm(timeout);

@@ -12,11 +12,11 @@ namespace hf::js {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::ElementsAre;
 using testing::Engine;
+using ::testing::HasSubstr;
 using testing::Isolate;
 using testing::Shard;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 std::size_t residentBytes() {
@@ -34,19 +34,23 @@ struct EnvironmentTest : ::testing::Test {
 
 TEST_F(EnvironmentTest, RunsJavaScriptWithNodesWebPlatform) {
   Isolate isolate(shard, watchdog);
-  EXPECT_EQ(isolate.eval("[typeof fetch, typeof crypto.subtle, typeof WebAssembly, new URL('/x', 'http://a').href].join()"),
-            "function,object,object,http://a/x");
+  EXPECT_EQ(
+      isolate.eval("[typeof fetch, typeof crypto.subtle, typeof WebAssembly, new URL('/x', 'http://a').href].join()"),
+      "function,object,object,http://a/x");
 }
 
 TEST_F(EnvironmentTest, TurnRunsMicrotasksAndTicksBeforeItReturns) {
   Isolate isolate(shard, watchdog);
-  isolate.eval("globalThis.seen = []; process.nextTick(() => seen.push('tick'));"
-               "Promise.resolve().then(() => seen.push('microtask'))");
+  isolate.eval(
+      "globalThis.seen = []; process.nextTick(() => seen.push('tick'));"
+      "Promise.resolve().then(() => seen.push('microtask'))");
   EXPECT_EQ(isolate.eval("seen.join()"), "tick,microtask");
 }
 
 TEST_F(EnvironmentTest, FiftyOneAfterAnotherLeakNothing) {
-  { Isolate warm(shard, watchdog); }
+  {
+    Isolate warm(shard, watchdog);
+  }
   std::size_t after10 = 0;
   for (int i = 0; i < 50; ++i) {
     Isolate isolate(shard, watchdog);
@@ -87,15 +91,18 @@ TEST_F(EnvironmentTest, TimersFire) {
   EXPECT_EQ(isolate.await("new Promise((r) => setTimeout(r, 30, 'late'))"), "late");
   EXPECT_EQ(isolate.await("new Promise((r) => setImmediate(r, 'soon'))"), "soon");
   EXPECT_EQ(isolate.await("new Promise((r) => setTimeout(r, 10, 'loose').unref())"), "loose");
-  EXPECT_EQ(isolate.await("new Promise((r) => { let n = 0; const t = setInterval(() => { if (++n === 3) { clearInterval(t); "
-                          "r(n) } }, 2) })"),
-            "3");
+  EXPECT_EQ(
+      isolate.await("new Promise((r) => { let n = 0; const t = setInterval(() => { if (++n === 3) { clearInterval(t); "
+                    "r(n) } }, 2) })"),
+      "3");
 }
 
 TEST_F(EnvironmentTest, ThreadPoolWorkComesBack) {
   Isolate isolate(shard, watchdog);
   EXPECT_EQ(isolate.await("crypto.subtle.digest('SHA-256', new Uint8Array(3)).then((b) => b.byteLength)"), "32");
-  EXPECT_EQ(isolate.await("new Promise((r) => nodeRequire('zlib').gzip('x'.repeat(5000), (e, b) => r(b.length < 100)))"), "true");
+  EXPECT_EQ(
+      isolate.await("new Promise((r) => nodeRequire('zlib').gzip('x'.repeat(5000), (e, b) => r(b.length < 100)))"),
+      "true");
   EXPECT_EQ(isolate.await("new Response(new Blob(['hello']).stream().pipeThrough(new CompressionStream('gzip')))"
                           ".arrayBuffer().then((b) => b.byteLength > 10)"),
             "true");
@@ -155,9 +162,10 @@ TEST_F(EnvironmentTest, EndlessLoopIsTerminatedWhileOthersAnswer) {
 }
 
 TEST_F(EnvironmentTest, EndlessLoopInATimerOrMicrotaskIsTerminated) {
-  for (const char* source : {"setTimeout(() => { for (;;) {} }, 1)", "Promise.resolve().then(() => { for (;;) {} })",
-                             "(function f() { Promise.resolve().then(f) })()", "process.nextTick(() => { for (;;) {} })",
-                             "try { for (;;) {} } catch { for (;;) {} } finally { for (;;) {} }"}) {
+  for (const char* source :
+       {"setTimeout(() => { for (;;) {} }, 1)", "Promise.resolve().then(() => { for (;;) {} })",
+        "(function f() { Promise.resolve().then(f) })()", "process.nextTick(() => { for (;;) {} })",
+        "try { for (;;) {} } catch { for (;;) {} } finally { for (;;) {} }"}) {
     Isolate victim(shard, watchdog, {.name = "loops", .cpuPerTurn = 60ms});
     auto condemned = victim.condemned.get_future();
     victim.eval(source);
@@ -217,8 +225,10 @@ TEST_F(EnvironmentTest, ArrayBuffersAreCountedAndRefused) {
 
 TEST_F(EnvironmentTest, DeepRecursionIsARangeError) {
   Isolate isolate(shard, watchdog);
-  EXPECT_EQ(isolate.eval("(function f() { f() })()").substr(0, 50), "Uncaught RangeError: Maximum call stack size excee");
-  EXPECT_EQ(isolate.eval("let d = 0; try { (function f(a) { d++; f([a, () => a]) })(1) } catch (e) {} d > 2000"), "true");
+  EXPECT_EQ(isolate.eval("(function f() { f() })()").substr(0, 50),
+            "Uncaught RangeError: Maximum call stack size excee");
+  EXPECT_EQ(isolate.eval("let d = 0; try { (function f(a) { d++; f([a, () => a]) })(1) } catch (e) {} d > 2000"),
+            "true");
   EXPECT_EQ(isolate.eval("let j = '['.repeat(2e6); try { JSON.parse(j) } catch (e) { e instanceof Error }"), "true");
 }
 
@@ -252,9 +262,9 @@ TEST_F(EnvironmentTest, ExceptionThatLeavesATurnIsReported) {
 
 TEST_F(EnvironmentTest, ProcessCannotBeStopped) {
   Isolate isolate(shard, watchdog);
-  for (const char* call : {"exit(3)", "reallyExit(3)", "abort()", "kill(1)", "dlopen({}, 'x')", "binding('fs')",
-                           "_linkedBinding('x')", "chdir('/')", "setuid(0)", "umask(0)",
-                           "setUncaughtExceptionCaptureCallback(null)"}) {
+  for (const char* call :
+       {"exit(3)", "reallyExit(3)", "abort()", "kill(1)", "dlopen({}, 'x')", "binding('fs')", "_linkedBinding('x')",
+        "chdir('/')", "setuid(0)", "umask(0)", "setUncaughtExceptionCaptureCallback(null)"}) {
     EXPECT_THAT(isolate.eval("process." + std::string(call)), HasSubstr("is not available in Workers.")) << call;
   }
   EXPECT_EQ(isolate.eval("'alive'"), "alive");
@@ -268,7 +278,18 @@ TEST_F(EnvironmentTest, NodeRequireGivesPublicBuiltInsOnly) {
 
 TEST_F(EnvironmentTest, AtomicsWaitCannotBlockTheShard) {
   Isolate isolate(shard, watchdog);
-  EXPECT_THAT(isolate.eval("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)"), StartsWith("Uncaught TypeError"));
+  EXPECT_THAT(isolate.eval("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)"),
+              StartsWith("Uncaught TypeError"));
+}
+
+TEST_F(EnvironmentTest, CodeGenerationCanBeForbidden) {
+  Isolate isolate(shard, watchdog);
+  EXPECT_EQ(isolate.eval("eval('1 + 1') + new Function('return 1')()"), "3");
+  shard.run([&] { isolate.environment->forbidCodeGeneration(); });
+  for (const char* source : {"eval('1')", "new Function('return 1')", "setTimeout.constructor('return 1')()"}) {
+    EXPECT_THAT(isolate.eval(source),
+                StartsWith("Uncaught EvalError: Code generation from strings disallowed for this context"));
+  }
 }
 
 // ---- figures
@@ -288,13 +309,16 @@ TEST_F(EnvironmentTest, TurnsAreCheap) {
 }
 
 TEST_F(EnvironmentTest, StartsQuickly) {
-  { Isolate warm(shard, watchdog); }
+  {
+    Isolate warm(shard, watchdog);
+  }
   const auto start = systemClock().steady();
   const std::size_t before = residentBytes();
   std::vector<std::unique_ptr<Isolate>> kept;
   for (int i = 0; i < 5; ++i) kept.push_back(std::make_unique<Isolate>(shard, watchdog));
   const auto each = (systemClock().steady() - start) / 5;
-  std::printf("[ figure   ] an environment: %.1f ms, %.1f MB\n", std::chrono::duration<double, std::milli>(each).count(),
+  std::printf("[ figure   ] an environment: %.1f ms, %.1f MB\n",
+              std::chrono::duration<double, std::milli>(each).count(),
               static_cast<double>(residentBytes() - before) / 5e6);
   EXPECT_LT(each, 500ms);
 }
@@ -322,8 +346,10 @@ TEST_F(EnvironmentTest, DISABLED_HeapHogThatIgnoresTermination) {
 TEST_F(EnvironmentTest, PermissionModelHoldsForEnvironments) {
   Isolate isolate(shard, watchdog);
   if (isolate.eval("process.permission === undefined") == "true") GTEST_SKIP() << "host without --permission";
-  EXPECT_THAT(isolate.eval("nodeRequire('fs').readFileSync('/etc/hostname')"), HasSubstr("Access to this API has been restricted"));
-  EXPECT_THAT(isolate.eval("nodeRequire('child_process').execSync('true')"), HasSubstr("Access to this API has been restricted"));
+  EXPECT_THAT(isolate.eval("nodeRequire('fs').readFileSync('/etc/hostname')"),
+              HasSubstr("Access to this API has been restricted"));
+  EXPECT_THAT(isolate.eval("nodeRequire('child_process').execSync('true')"),
+              HasSubstr("Access to this API has been restricted"));
   EXPECT_THAT(isolate.eval("new (nodeRequire('worker_threads').Worker)('1', { eval: true })"),
               HasSubstr("Access to this API has been restricted"));
 }

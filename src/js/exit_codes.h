@@ -1,4 +1,5 @@
-// Why the process ended itself. A supervisor that sees one of these starts it again: every acknowledged write is on disk.
+// Why the process ended itself. A supervisor that sees one of these starts it again: every acknowledged write is on
+// disk.
 #pragma once
 
 namespace hf::js {

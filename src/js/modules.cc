@@ -82,7 +82,8 @@ struct ModuleCallbacks {
     return resolver->GetPromise();
   }
 
-  // import(): loading starts in a microtask, because V8 cannot evaluate a graph inside the evaluation of the same graph.
+  // import(): loading starts in a microtask, because V8 cannot evaluate a graph inside the evaluation of the same
+  // graph.
   static v8::MaybeLocal<v8::Promise> importDynamically(v8::Local<v8::Context> context, v8::Local<v8::Data>,
                                                        v8::Local<v8::Value> resourceName,
                                                        v8::Local<v8::String> specifier, v8::Local<v8::FixedArray>) {
@@ -98,9 +99,8 @@ struct ModuleCallbacks {
     return resolver->GetPromise()->Then(context, step);
   }
   static v8::MaybeLocal<v8::Promise> importWithPhase(v8::Local<v8::Context> context, v8::Local<v8::Data> options,
-                                                     v8::Local<v8::Value> resourceName,
-                                                     v8::Local<v8::String> specifier, v8::ModuleImportPhase,
-                                                     v8::Local<v8::FixedArray> attributes) {
+                                                     v8::Local<v8::Value> resourceName, v8::Local<v8::String> specifier,
+                                                     v8::ModuleImportPhase, v8::Local<v8::FixedArray> attributes) {
     return importDynamically(context, options, resourceName, specifier, attributes);
   }
 
@@ -275,7 +275,8 @@ v8::MaybeLocal<v8::Value> Modules::makeValue(v8::Local<v8::Context> context, con
         return wasm;
       }
       return {};
-    case ModuleKind::kEsModule: break;
+    case ModuleKind::kEsModule:
+      break;
   }
   HF_CHECK(false, "an ES module has no value");
 }
@@ -304,12 +305,11 @@ void Modules::start(std::string_view mainName, std::chrono::milliseconds limit, 
   }
   starting_->isSynchronous = false;
   if (starting_->result) return finish();
-  starting_->timer = environment_.loop().addTimer(
-      systemClock().steady() + limit, [this, limit] {
-        starting_->timer = 0;
-        settle(fail(Errc::kTimeout, "Uncaught Error: Top-level await in module is unsettled after " +
-                                        std::to_string(limit.count()) + " ms."));
-      });
+  starting_->timer = environment_.loop().addTimer(systemClock().steady() + limit, [this, limit] {
+    starting_->timer = 0;
+    settle(fail(Errc::kTimeout, "Uncaught Error: Top-level await in module is unsettled after " +
+                                    std::to_string(limit.count()) + " ms."));
+  });
 }
 
 void Modules::evaluateMain(std::string_view mainName) {
@@ -326,8 +326,9 @@ void Modules::evaluateMain(std::string_view mainName) {
     main_.Reset(isolate, module);
     if (evaluate(context, module).ToLocal(&promise)) {
       // The handlers also keep Node from reporting the rejection as unhandled.
-      HF_CHECK(!promise->Then(context, function(context, &ModuleCallbacks::mainFulfilled, this),
-                              function(context, &ModuleCallbacks::mainRejected, this))
+      HF_CHECK(!promise
+                    ->Then(context, function(context, &ModuleCallbacks::mainFulfilled, this),
+                           function(context, &ModuleCallbacks::mainRejected, this))
                     .IsEmpty(),
                "Promise.prototype.then of V8 itself does not run user code");
       return;

@@ -37,7 +37,8 @@ struct ModuleSource {
 class Modules final {
  public:
   // The exports object of a built-in (`cloudflare:workers`, `node:buffer`), its own enumerable keys being the names;
-  // an undefined value (not an empty handle) when there is no such built-in; empty with a pending exception if it threw.
+  // an undefined value (not an empty handle) when there is no such built-in; empty with a pending exception if it
+  // threw.
   using Builtins = std::function<v8::MaybeLocal<v8::Value>(v8::Local<v8::Context>, std::string_view specifier)>;
 
   // `environment` outlives it; at most one per environment. Destroyed outside the environment's scopes.
@@ -73,7 +74,8 @@ class Modules final {
   friend struct ModuleCallbacks;
 
   // Each with an empty handle when an exception is pending.
-  v8::MaybeLocal<v8::Module> load(v8::Local<v8::Context> context, std::string_view specifier, std::string_view importer);
+  v8::MaybeLocal<v8::Module> load(v8::Local<v8::Context> context, std::string_view specifier,
+                                  std::string_view importer);
   v8::MaybeLocal<v8::Module> compile(v8::Local<v8::Context> context, const ModuleSource& source);
   v8::MaybeLocal<v8::Module> makeSynthetic(v8::Local<v8::Context> context, const std::string& name,
                                            v8::Local<v8::Object> exports);

@@ -9,9 +9,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::Engine;
+using ::testing::HasSubstr;
 using testing::Isolate;
 using testing::Shard;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 TEST(ResolveModuleName, FollowsTheImportersFolder) {
@@ -55,9 +55,8 @@ struct ModulesTest : ::testing::Test {
             setProperty(context, exports, "named", v8::Integer::New(v8Isolate, 5));
             return exports;
           });
-      modules->start(main, limit, [promise](Result<void> result) {
-        promise->set_value(result ? "ok" : result.error().message);
-      });
+      modules->start(main, limit,
+                     [promise](Result<void> result) { promise->set_value(result ? "ok" : result.error().message); });
     });
     return settled.wait_for(testing::kPatience) == std::future_status::ready ? settled.get() : "timed out";
   }
@@ -84,8 +83,10 @@ struct ModulesTest : ::testing::Test {
 };
 
 TEST_F(ModulesTest, MainModulesNamespace) {
-  EXPECT_EQ(start({{"index.js", "export default { a: 1 }; export class Room {}; export const x = typeof require;"}}), "ok");
-  EXPECT_EQ(eval("[main.default.a, main.Room.name, main.x, Object.keys(main)].join()"), "1,Room,undefined,Room,default,x");
+  EXPECT_EQ(start({{"index.js", "export default { a: 1 }; export class Room {}; export const x = typeof require;"}}),
+            "ok");
+  EXPECT_EQ(eval("[main.default.a, main.Room.name, main.x, Object.keys(main)].join()"),
+            "1,Room,undefined,Room,default,x");
 }
 
 TEST_F(ModulesTest, SeveralFilesWithEveryWayToNameThem) {
@@ -109,15 +110,16 @@ TEST_F(ModulesTest, Cycles) {
 }
 
 TEST_F(ModulesTest, TextDataJsonAndWasm) {
-  EXPECT_EQ(start({{"index.js",
-                    "import t from './a.txt'; import d from './b.bin'; import j from './c.json'; import w from './d.wasm';"
-                    "export default [t, d.byteLength, j.x[1], w instanceof WebAssembly.Module,"
-                    " new WebAssembly.Instance(w) instanceof WebAssembly.Instance].join()"},
-                   {"a.txt", "h\xc3\xa9", ModuleKind::kText},
-                   {"b.bin", std::string("\0\1\2", 3), ModuleKind::kData},
-                   {"c.json", R"({"x": [1, 2]})", ModuleKind::kJson},
-                   {"d.wasm", std::string("\0asm\1\0\0\0", 8), ModuleKind::kWasm}}),
-            "ok");
+  EXPECT_EQ(
+      start({{"index.js",
+              "import t from './a.txt'; import d from './b.bin'; import j from './c.json'; import w from './d.wasm';"
+              "export default [t, d.byteLength, j.x[1], w instanceof WebAssembly.Module,"
+              " new WebAssembly.Instance(w) instanceof WebAssembly.Instance].join()"},
+             {"a.txt", "h\xc3\xa9", ModuleKind::kText},
+             {"b.bin", std::string("\0\1\2", 3), ModuleKind::kData},
+             {"c.json", R"({"x": [1, 2]})", ModuleKind::kJson},
+             {"d.wasm", std::string("\0asm\1\0\0\0", 8), ModuleKind::kWasm}}),
+      "ok");
   EXPECT_EQ(eval("main.default"), "h\u00e9,3,2,true,true");
   shard.run([&] {
     isolate.environment->turn([&] {
@@ -131,8 +133,9 @@ TEST_F(ModulesTest, TextDataJsonAndWasm) {
 }
 
 TEST_F(ModulesTest, BuiltIns) {
-  EXPECT_EQ(start({{"index.js", "import d, { named } from 'cloudflare:test'; import * as all from 'cloudflare:test';"
-                                "export default [d, named, Object.keys(all)].join()"}}),
+  EXPECT_EQ(start({{"index.js",
+                    "import d, { named } from 'cloudflare:test'; import * as all from 'cloudflare:test';"
+                    "export default [d, named, Object.keys(all)].join()"}}),
             "ok");
   EXPECT_EQ(eval("main.default"), "built in,5,default,named");
 }
@@ -153,7 +156,8 @@ TEST_F(ModulesTest, MainModuleMustBeThere) {
 
 TEST_F(ModulesTest, MissingExport) {
   EXPECT_THAT(start({{"index.js", "import { b } from './a.js'"}, {"a.js", "export const a = 1"}}),
-              StartsWith("Uncaught SyntaxError: The requested module './a.js' does not provide an export named 'b'\n  at index.js:1:"));
+              StartsWith("Uncaught SyntaxError: The requested module './a.js' does not provide an export named 'b'\n  "
+                         "at index.js:1:"));
 }
 
 TEST_F(ModulesTest, SyntaxErrorSaysWhere) {
@@ -166,14 +170,10 @@ TEST_F(ModulesTest, ThrowingWhileStarting) {
             "Uncaught TypeError: no\n  at f (index.js:2:9)\n  at index.js:4:1");
   EXPECT_EQ(isolate.eval("1"), "1");
   EXPECT_TRUE(shard.run([&] { return isolate.uncaught; }).empty()) << "reported by start() alone";
-  shard.run([&] {
-    isolate.environment->turn([&] { EXPECT_TRUE(modules->failure()->IsNativeError()); });
-  });
+  shard.run([&] { isolate.environment->turn([&] { EXPECT_TRUE(modules->failure()->IsNativeError()); }); });
 }
 
-TEST_F(ModulesTest, ThrowingNoError) {
-  EXPECT_EQ(start({{"index.js", "throw 'text'"}}), "Uncaught text");
-}
+TEST_F(ModulesTest, ThrowingNoError) { EXPECT_EQ(start({{"index.js", "throw 'text'"}}), "Uncaught text"); }
 
 TEST_F(ModulesTest, EndlessLoopWhileStarting) {
   Isolate other(shard, watchdog, {.name = "loops", .cpuPerTurn = 60ms});
@@ -203,22 +203,26 @@ TEST_F(ModulesTest, TopLevelAwaitHasALimit) {
 }
 
 TEST_F(ModulesTest, DynamicImport) {
-  EXPECT_EQ(start({{"index.js",
-                    "const early = import('./lazy.js'); export default () => early.then((m) => m.x);"
-                    "export const again = (n) => import(n); export const self = await import('./index2.js').then((m) => m.y)"},
-                   {"lazy.js", "export const x = await 5"},
-                   {"index2.js", "export const y = 6"},
-                   {"bad.js", "syntax error"},
-                   {"throws.js", "throw new Error('thrown')"}}),
-            "ok");
+  EXPECT_EQ(
+      start(
+          {{"index.js",
+            "const early = import('./lazy.js'); export default () => early.then((m) => m.x);"
+            "export const again = (n) => import(n); export const self = await import('./index2.js').then((m) => m.y)"},
+           {"lazy.js", "export const x = await 5"},
+           {"index2.js", "export const y = 6"},
+           {"bad.js", "syntax error"},
+           {"throws.js", "throw new Error('thrown')"}}),
+      "ok");
   EXPECT_EQ(await("main.default()"), "5");
   EXPECT_EQ(await("main.self"), "6");
   EXPECT_EQ(await("main.again('./lazy.js').then((m) => m.x)"), "5");
   EXPECT_EQ(await("main.again('cloudflare:test').then((m) => m.named)"), "5");
-  EXPECT_EQ(await("main.again('./none.js')"), "Uncaught Error: No such module \"none.js\".\n  imported from \"index.js\"");
+  EXPECT_EQ(await("main.again('./none.js')"),
+            "Uncaught Error: No such module \"none.js\".\n  imported from \"index.js\"");
   EXPECT_THAT(await("main.again('./bad.js')"), StartsWith("Uncaught SyntaxError"));
   EXPECT_EQ(await("main.again('./throws.js')"), "Uncaught Error: thrown");
-  EXPECT_EQ(await("main.again('node:fs')"), "Uncaught Error: No such module \"node:fs\".\n  imported from \"index.js\"");
+  EXPECT_EQ(await("main.again('node:fs')"),
+            "Uncaught Error: No such module \"node:fs\".\n  imported from \"index.js\"");
 }
 
 TEST_F(ModulesTest, DynamicImportOfTheModuleThatIsEvaluating) {
@@ -227,7 +231,8 @@ TEST_F(ModulesTest, DynamicImportOfTheModuleThatIsEvaluating) {
 }
 
 TEST_F(ModulesTest, ImportMeta) {
-  EXPECT_EQ(start({{"index.js", "import other from './lib/a.js'; export default [import.meta.url, import.meta.main, other].join()"},
+  EXPECT_EQ(start({{"index.js",
+                    "import other from './lib/a.js'; export default [import.meta.url, import.meta.main, other].join()"},
                    {"lib/a.js", "export default import.meta.url + import.meta.main"}}),
             "ok");
   EXPECT_EQ(eval("main.default"), "file:///bundle/index.js,true,file:///bundle/lib/a.jsfalse");

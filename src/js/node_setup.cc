@@ -42,9 +42,7 @@ void onRejection(const v8::FunctionCallbackInfo<v8::Value>& info) { report(info,
 
 }  // namespace
 
-std::unique_ptr<CachedScript> makeNodeSetupScript() {
-  return std::make_unique<CachedScript>("holdfast:setup", kSetup);
-}
+std::unique_ptr<CachedScript> makeNodeSetupScript() { return std::make_unique<CachedScript>("holdfast:setup", kSetup); }
 
 v8::MaybeLocal<v8::Value> setUpNode(Environment& environment, const NodeParts& parts) {
   const v8::Local<v8::Context> context = environment.context();

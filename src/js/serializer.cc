@@ -181,9 +181,7 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
   Buffer buffer;
 
  private:
-  void throwClone(const std::string& message) {
-    throwDomException(owner_.environment_, "DataCloneError", message);
-  }
+  void throwClone(const std::string& message) { throwDomException(owner_.environment_, "DataCloneError", message); }
 
   Serializer& owner_;
   const v8::Local<v8::Context> context_;
@@ -256,10 +254,14 @@ v8::MaybeLocal<v8::Value> Serializer::readPrimitive(BytesView bytes) const {
   bytes = bytes.subspan(3);
   std::uint32_t word = 0;
   switch (tag) {
-    case kUndefined: return v8::Undefined(isolate);
-    case kNull: return v8::Null(isolate);
-    case kTrue: return v8::True(isolate);
-    case kFalse: return v8::False(isolate);
+    case kUndefined:
+      return v8::Undefined(isolate);
+    case kNull:
+      return v8::Null(isolate);
+    case kTrue:
+      return v8::True(isolate);
+    case kFalse:
+      return v8::False(isolate);
     case kInt32:
       if (!readVarint(bytes, word)) return {};
       return v8::Integer::New(isolate, static_cast<std::int32_t>((word >> 1) ^ -(word & 1)));
@@ -272,7 +274,8 @@ v8::MaybeLocal<v8::Value> Serializer::readPrimitive(BytesView bytes) const {
     case kOneByteString:
       if (!readVarint(bytes, word) || word > bytes.size()) return {};
       return latin1String(isolate, asText(bytes.first(word)));
-    default: return {};
+    default:
+      return {};
   }
 }
 

@@ -11,9 +11,9 @@ namespace hf::js {
 namespace {
 
 using testing::Engine;
+using ::testing::HasSubstr;
 using testing::Isolate;
 using testing::Shard;
-using ::testing::HasSubstr;
 
 // Gives JavaScript clone(value), rpc(value), bytes(value) and read(bytes).
 struct SerializerTest : ::testing::Test {
@@ -29,7 +29,8 @@ struct SerializerTest : ::testing::Test {
       });
       isolate.evalHere(
           "globalThis.assert = nodeRequire('assert'); globalThis.v8s = nodeRequire('v8');"
-          "globalThis.same = (v) => { assert.deepStrictEqual(clone(v), v); assert.deepStrictEqual(rpc(v), v); return true };"
+          "globalThis.same = (v) => { assert.deepStrictEqual(clone(v), v); assert.deepStrictEqual(rpc(v), v); return "
+          "true };"
           "globalThis.fails = (f, v) => { try { f(v) } catch (e) { return `${e instanceof DOMException} ${e.name}: "
           "${e.message}` } return 'no error' }");
     });
@@ -64,14 +65,47 @@ struct SerializerTest : ::testing::Test {
 };
 
 TEST_F(SerializerTest, CopiesWhatStructuredCloneCopies) {
-  for (const char* value :
-       {"undefined", "null", "true", "false", "0", "-0", "1", "-1", "2147483647", "-2147483648", "2147483648", "1.5",
-        "NaN", "Infinity", "''", "'text'", "'é'", "'日本'", "'x'.repeat(5000)", "'é'.repeat(1024)", "'😀'.repeat(700)",
-        "10n", "-(2n ** 200n)", "[]", "[1, , 3]", "{}", "({ a: { b: [undefined, null] } })",
-        "new Map([[1, 'a'], [{}, new Set([2])]])", "new Date(5)", "/x+/gi", "new ArrayBuffer(3)",
-        "new Uint8Array([1, 2])", "new Float64Array([0.1])", "new DataView(new ArrayBuffer(4), 1, 2)",
-        "Object(1)", "Object('s')", "Object(true)", "Object(5n)", "new Error('e')", "new RangeError('r')",
-        "new TypeError('t', { cause: 1 })"}) {
+  for (const char* value : {"undefined",
+                            "null",
+                            "true",
+                            "false",
+                            "0",
+                            "-0",
+                            "1",
+                            "-1",
+                            "2147483647",
+                            "-2147483648",
+                            "2147483648",
+                            "1.5",
+                            "NaN",
+                            "Infinity",
+                            "''",
+                            "'text'",
+                            "'é'",
+                            "'日本'",
+                            "'x'.repeat(5000)",
+                            "'é'.repeat(1024)",
+                            "'😀'.repeat(700)",
+                            "10n",
+                            "-(2n ** 200n)",
+                            "[]",
+                            "[1, , 3]",
+                            "{}",
+                            "({ a: { b: [undefined, null] } })",
+                            "new Map([[1, 'a'], [{}, new Set([2])]])",
+                            "new Date(5)",
+                            "/x+/gi",
+                            "new ArrayBuffer(3)",
+                            "new Uint8Array([1, 2])",
+                            "new Float64Array([0.1])",
+                            "new DataView(new ArrayBuffer(4), 1, 2)",
+                            "Object(1)",
+                            "Object('s')",
+                            "Object(true)",
+                            "Object(5n)",
+                            "new Error('e')",
+                            "new RangeError('r')",
+                            "new TypeError('t', { cause: 1 })"}) {
     const std::string source = std::string(value) == "{}" ? "({})" : value;
     EXPECT_EQ(isolate.eval("same(" + source + ")"), "true") << value;
   }
@@ -81,8 +115,10 @@ TEST_F(SerializerTest, CopiesWhatStructuredCloneCopies) {
 }
 
 TEST_F(SerializerTest, WritesTheSameBytesAsV8) {
-  for (const char* value : {"undefined", "null", "true", "false", "0", "-1", "63", "64", "-65", "1073741824", "-2147483648",
-                            "1.5", "-0", "1e300", "''", "'abc'", "'é'", "'x'.repeat(200)", "'x'.repeat(1025)", "({ a: 1 })"}) {
+  for (const char* value :
+       {"undefined",        "null",        "true", "false", "0",     "-1", "63",    "64",  "-65",
+        "1073741824",       "-2147483648", "1.5",  "-0",    "1e300", "''", "'abc'", "'é'", "'x'.repeat(200)",
+        "'x'.repeat(1025)", "({ a: 1 })"}) {
     EXPECT_EQ(isolate.eval("Buffer.from(bytes(" + std::string(value) + ")).toString('hex') === v8s.serialize(" +
                            std::string(value) + ").toString('hex')"),
               "true")
@@ -99,19 +135,23 @@ TEST_F(SerializerTest, ClassInstancesArePlainInStorageAndRefusedInRpc) {
   EXPECT_EQ(isolate.eval("const p = clone(new Point()); `${JSON.stringify(p)} ${p.constructor.name} ${p.y}`"),
             "{\"x\":1} Object undefined");
   EXPECT_EQ(isolate.eval("JSON.stringify(clone(Object.assign(Object.create(null), { a: 1 })))"), "{\"a\":1}");
-  EXPECT_EQ(isolate.eval("fails(rpc, new Point())"),
-            "true DataCloneError: Could not serialize object of type \"Point\". This type does not support serialization.");
-  EXPECT_EQ(isolate.eval("fails(rpc, [{ deep: new Point() }])"),
-            "true DataCloneError: Could not serialize object of type \"Point\". This type does not support serialization.");
-  EXPECT_EQ(isolate.eval("fails(rpc, Object.create(null))"),
-            "true DataCloneError: Could not serialize object of type \"Object\". This type does not support serialization.");
+  EXPECT_EQ(
+      isolate.eval("fails(rpc, new Point())"),
+      "true DataCloneError: Could not serialize object of type \"Point\". This type does not support serialization.");
+  EXPECT_EQ(
+      isolate.eval("fails(rpc, [{ deep: new Point() }])"),
+      "true DataCloneError: Could not serialize object of type \"Point\". This type does not support serialization.");
+  EXPECT_EQ(
+      isolate.eval("fails(rpc, Object.create(null))"),
+      "true DataCloneError: Could not serialize object of type \"Object\". This type does not support serialization.");
   EXPECT_EQ(isolate.eval("fails(rpc, new URLSearchParams())"),
             "true DataCloneError: Could not serialize object of type \"URLSearchParams\". This type does not support "
             "serialization.");
 }
 
 TEST_F(SerializerTest, RefusesWhatCannotBeCloned) {
-  EXPECT_EQ(isolate.eval("fails(clone, function foo() {})"), "true DataCloneError: function foo() {} could not be cloned.");
+  EXPECT_EQ(isolate.eval("fails(clone, function foo() {})"),
+            "true DataCloneError: function foo() {} could not be cloned.");
   EXPECT_EQ(isolate.eval("fails(clone, { a: [() => 1] })"), "true DataCloneError: () => 1 could not be cloned.");
   EXPECT_EQ(isolate.eval("fails(clone, Symbol('s'))"), "true DataCloneError: Symbol(s) could not be cloned.");
   EXPECT_EQ(isolate.eval("fails(clone, new WeakMap())"), "true DataCloneError: #<WeakMap> could not be cloned.");
@@ -123,11 +163,13 @@ TEST_F(SerializerTest, RefusesWhatCannotBeCloned) {
   }
   EXPECT_EQ(isolate.eval("fails(clone, new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])))"),
             "true DataCloneError: #<Module> could not be cloned.");
-  EXPECT_EQ(isolate.eval("fails(clone, { get x() { throw new DOMException('mine', 'MyError') } })"), "true MyError: mine");
+  EXPECT_EQ(isolate.eval("fails(clone, { get x() { throw new DOMException('mine', 'MyError') } })"),
+            "true MyError: mine");
 }
 
 TEST_F(SerializerTest, RpcNamesWhatIsNotSupportedYet) {
-  const std::string functions = "true DataCloneError: Functions cannot be passed over RPC by this version of Holdfast yet.";
+  const std::string functions =
+      "true DataCloneError: Functions cannot be passed over RPC by this version of Holdfast yet.";
   EXPECT_EQ(isolate.eval("fails(rpc, () => 1)"), functions);
   EXPECT_EQ(isolate.eval("fails(rpc, { deep: [new Map([['k', class {}]])] })"), functions);
   EXPECT_EQ(isolate.eval("fails(rpc, new ReadableStream())"),
@@ -143,14 +185,16 @@ TEST_F(SerializerTest, BuffersAreBytesOnly) {
 }
 
 TEST_F(SerializerTest, NestedUseFromAGetter) {
-  EXPECT_EQ(isolate.eval("JSON.stringify(clone({ a: 'before', get b() { return clone({ c: [1, 2, 3] }) }, d: 'after' }))"),
-            R"({"a":"before","b":{"c":[1,2,3]},"d":"after"})");
+  EXPECT_EQ(
+      isolate.eval("JSON.stringify(clone({ a: 'before', get b() { return clone({ c: [1, 2, 3] }) }, d: 'after' }))"),
+      R"({"a":"before","b":{"c":[1,2,3]},"d":"after"})");
 }
 
 TEST_F(SerializerTest, BrokenBytesThrow) {
-  for (const char* hex : {"", "ff", "ff0f", "ff0f49", "ff0f49ff", "ff0f22ff", "ff0f22", "ff0f4e00", "ff7f5f", "ff0f6f22",
-                          "ff0f490100", "ff0f5c", "ff0f42ffffffff0f"}) {
-    const std::string result = isolate.eval("try { read(Buffer.from('" + std::string(hex) + "', 'hex')); 'read' } "
+  for (const char* hex : {"", "ff", "ff0f", "ff0f49", "ff0f49ff", "ff0f22ff", "ff0f22", "ff0f4e00", "ff7f5f",
+                          "ff0f6f22", "ff0f490100", "ff0f5c", "ff0f42ffffffff0f"}) {
+    const std::string result = isolate.eval("try { read(Buffer.from('" + std::string(hex) +
+                                            "', 'hex')); 'read' } "
                                             "catch (e) { e instanceof Error ? 'threw' : 'odd' }");
     EXPECT_THAT(result, ::testing::AnyOf("threw", "read")) << hex;
     if (std::string(hex).size() < 6) EXPECT_EQ(result, "threw") << hex;

@@ -35,7 +35,8 @@ class Watchdog final {
     void beginTurn() {
       if (depth_++ != 0) return;
       sequence_.store(++own_, std::memory_order_seq_cst);
-      if (watchdog_.asleep_.load(std::memory_order_seq_cst)) [[unlikely]] watchdog_.wake();
+      if (watchdog_.asleep_.load(std::memory_order_seq_cst)) [[unlikely]]
+        watchdog_.wake();
     }
     void endTurn() {
       if (--depth_ == 0) sequence_.store(++own_, std::memory_order_release);
