@@ -1,0 +1,30 @@
+// Records between the structs of ledger.h and the bytes of docs/formats/ledger.md, "Record".
+// Thread: any. Bytes that are decoded may be anything.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "ledger/ledger.h"
+
+namespace hf::ledger {
+
+// Every record starts with its own length, these bytes included.
+inline constexpr std::size_t kRecordLengthBytes = 4;
+inline constexpr std::uint64_t kRecordBytesMax = 1ULL << 30;
+
+// Replaces `out` by the record.
+void encodeRecord(const CommitRecord& record, Bytes& out);
+void encodeRecord(const NamespaceDeletion& deletion, Bytes& out);
+
+// The whole length of the record that `bytes` begin with; nullopt if they are too few to tell.
+// kCorrupt if no record has such a length.
+Result<std::optional<std::uint64_t>> recordLength(BytesView bytes);
+
+// What a record says. Borrows from `record`, which is exactly one record and ends at `end`.
+Result<std::variant<RecoveredCommit, NamespaceDeletion>> decodeRecord(BytesView record, Position end);
+
+}  // namespace hf::ledger
