@@ -1,0 +1,166 @@
+// Alarms: the API (spec 6.1) and one run (6.3). When and how often a run is tried again is C++'s (alarm_scheduler.h).
+
+import { type ErrorData, failure } from '../web/errors.ts';
+import { native } from '../web/host.ts';
+import { promiseResolve, promiseThen } from '../web/primordials.ts';
+import { reportException } from '../web/report.ts';
+import type { ActorEvent, AlarmRun, BreakOptions, Container } from './container.ts';
+import { type HostTimer, cancelHostTimeout, hostTimeout } from './host_timer.ts';
+import type { Instance } from './instance.ts';
+import type { WriteOptions } from './storage.ts';
+
+const kHandlerLimitMs = 15 * 60_000;
+const NativeDate = Date;
+
+export function getAlarm(instance: Instance): number | null {
+  const db = instance.db();
+  return instance.alarmDeletes ? null : native.alarmGet(db);
+}
+
+export function setAlarm(instance: Instance, where: string, time: unknown, options: WriteOptions | undefined): void {
+  let at: number;
+  if (time instanceof NativeDate) at = time.getTime();
+  else if (typeof time === 'number') at = time;
+  else throw new TypeError(`Failed to execute 'setAlarm' on '${where}': parameter 1 is not of type 'date'.`);
+  if (Number.isNaN(at) || !Number.isFinite(at)) {
+    throw new TypeError('The value cannot be converted because it is not a valid Date.');
+  }
+  if (at <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
+  // In the constructor nothing is known of the class's handlers yet.
+  if (instance.object !== undefined && instance.handler('alarm') === undefined) {
+    throw new TypeError('Your Durable Object class must have an alarm() handler in order to call setAlarm()');
+  }
+  const commit = native.alarmSet(instance.db(), Math.max(Math.trunc(at), NativeDate.now()));
+  instance.alarmChanged();
+  instance.wrote(commit, options?.allowUnconfirmed === true);
+}
+
+export function deleteAlarm(instance: Instance, options: WriteOptions | undefined): void {
+  // In its own handler: the alarm that runs is deleted anyway when it ends well.
+  if (instance.alarmDeletes) return;
+  const commit = native.alarmSet(instance.db(), null);
+  instance.wrote(commit, options?.allowUnconfirmed === true);
+}
+
+type Outcome = 'ok' | 'cancelled' | 'retry' | 'retry-uncounted' | 'abandon';
+
+class Run implements ActorEvent, AlarmRun {
+  readonly #container: Container;
+  readonly #scheduledTime: number;
+  readonly #retryCount: number;
+  #timer: HostTimer | undefined;
+  #reported = false;
+
+  constructor(container: Container, scheduledTime: number, retryCount: number) {
+    this.#container = container;
+    this.#scheduledTime = scheduledTime;
+    this.#retryCount = retryCount;
+  }
+
+  #report(outcome: Outcome): void {
+    if (this.#reported) return;
+    this.#reported = true;
+    cancelHostTimeout(this.#timer);
+    const container = this.#container;
+    if (container.alarmRun === this) container.alarmRun = undefined;
+    const { instance } = container;
+    if (instance !== undefined) instance.alarmDeletes = false;
+    native.alarmDone(container.actorClass.ns, container.id, outcome);
+    container.done(this);
+  }
+
+  run(instance: Instance): void {
+    let stored: number | null;
+    try {
+      stored = native.alarmGet(instance.db());
+    } catch (error) {
+      instance.storageThrew(error);
+      this.#report('retry-uncounted');
+      return;
+    }
+    // Another time was stored since this one was scheduled: run only what is due.
+    if (stored !== this.#scheduledTime && (stored === null || stored > NativeDate.now())) {
+      this.#report('cancelled');
+      return;
+    }
+    const handler = instance.handler('alarm');
+    if (handler === undefined) {
+      native.log(
+        'warn',
+        'Attempted to run a scheduled alarm without a handler, did you remember to export an alarm() function?',
+        instance.where,
+      );
+      this.#report('abandon');
+      return;
+    }
+    instance.alarmDeletes = true;
+    this.#timer = hostTimeout(kHandlerLimitMs, () => {
+      this.#container.break(failure('Alarm exceeded its allowed execution time', {}), {});
+    });
+    const info = {
+      retryCount: this.#retryCount,
+      isRetry: this.#retryCount > 0,
+      scheduledTime: this.#scheduledTime,
+    };
+    let result: unknown;
+    try {
+      result = handler.call(instance.object, info);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    promiseThen(
+      promiseResolve(result),
+      () => this.#succeeded(instance),
+      (error) => this.#failed(error),
+    );
+  }
+
+  #succeeded(instance: Instance): void {
+    if (instance.ended || this.#reported) return;
+    if (instance.alarmDeletes) {
+      instance.alarmDeletes = false;
+      try {
+        instance.output.confirm(native.alarmSet(instance.db(), null));
+      } catch (error) {
+        instance.storageThrew(error);
+        this.#report('retry-uncounted');
+        return;
+      }
+    }
+    // A broken gate ends in `broken`.
+    instance.output.after(
+      () => this.#report('ok'),
+      () => {},
+    );
+  }
+
+  #failed(error: unknown): void {
+    if (this.#reported) return;
+    reportException('alarm', error, this.#container.id);
+    // What it wrote may be durable or not: the retry waits for that, so that it finds it.
+    const { instance } = this.#container;
+    if (instance === undefined) return;
+    instance.alarmDeletes = false;
+    instance.output.after(
+      () => this.#report('retry'),
+      () => {},
+    );
+  }
+
+  // The object was reset in the middle of it.
+  broken(options: BreakOptions): void {
+    this.#report(options.abandonAlarm === true ? 'abandon' : options.infrastructure === true || options.disconnected === true ? 'retry-uncounted' : 'retry');
+  }
+
+  fail(_error: ErrorData): void {
+    this.#report('retry');
+  }
+}
+
+// Runtime.alarm, of an object that is here.
+export function runAlarm(container: Container, scheduledTime: number, retryCount: number): void {
+  const run = new Run(container, scheduledTime, retryCount);
+  container.alarmRun = run;
+  container.accept(run);
+}

@@ -1,0 +1,247 @@
+// A live Durable Object: its gates, its database, its `ctx` and the instance of the user's class. It is constructed by its
+// first event and dies once: evicted when idle, or broken. What remains of an object between instances is its Container.
+
+import { errorFromData, failure } from '../web/errors.ts';
+import { native } from '../web/host.ts';
+import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
+import { promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
+import { reportException } from '../web/report.ts';
+import type { Container } from './container.ts';
+import { Gate, type GateOwner } from './gate.ts';
+import { cancelHostTimeout, hostTimeout } from './host_timer.ts';
+import { OutputGate } from './output.ts';
+import { type DurableObjectState, makeState } from './state.ts';
+
+const kBlockLimitMs = 30_000;
+const kBlockedTooLong =
+  'A call to blockConcurrencyWhile() in a Durable Object waited for too long. The call was canceled and the Durable ' +
+  'Object was reset.';
+const kDeadlock =
+  'A critical section within this Durable Object awaited a Promise that apparently will never complete. This could ' +
+  'happen in particular if a critical section awaits a task that was initiated outside of the critical section. Since ' +
+  'a critical section blocks all other tasks from completing, this leads to deadlock.';
+export const kStorageGone = 'Durable Object storage is no longer accessible.';
+
+// Open databases, for Runtime.durable and Runtime.databaseFailed.
+const openDatabases = new Map<number, Instance>();
+
+// Sections whose promise has been collected without settling can never end.
+interface Abandoned {
+  instance: Instance;
+  section: Gate;
+}
+const abandoned = new FinalizationRegistry<Abandoned>(({ instance, section }) => {
+  if (!section.finished && !instance.ended) instance.container.break(failure(kDeadlock, {}), {});
+});
+
+export class Instance extends IoContext implements GateOwner {
+  readonly where: string;
+  readonly container: Container;
+  readonly root: Gate;
+  readonly output = new OutputGate();
+  readonly state: DurableObjectState;
+  ended = false;
+  // The user's object; undefined until its constructor has returned.
+  object: Record<string, unknown> | undefined;
+  // Events, tasks and I/O under way: idle at 0.
+  active = 0;
+  // Explicit transactions that are open, innermost last.
+  transactions: object[] = [];
+  transactionConfirmed = false;
+  // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
+  alarmDeletes = false;
+  #db = 0;
+
+  constructor(container: Container) {
+    super();
+    this.container = container;
+    this.where = container.id;
+    this.root = new Gate(this, null, undefined);
+    this.state = makeState(this);
+  }
+
+  // --- IoContext
+
+  enter(section: Section | null, run: () => void): void {
+    if (this.ended) return;
+    if (section === null) this.root.enter(run);
+    else (section as Gate).current().enter(run);
+  }
+
+  waitForOutput(): Promise<void> | undefined {
+    return this.output.wait();
+  }
+
+  addTask(promise: Promise<unknown>): void {
+    this.beginIo();
+    promiseThen(
+      promise,
+      () => this.endIo(),
+      (error) => {
+        reportException('waitUntil', error, this.where);
+        this.endIo();
+      },
+    );
+  }
+
+  beginIo(): void {
+    this.active++;
+  }
+
+  endIo(): void {
+    if (--this.active === 0 && !this.ended) this.container.becameIdle();
+  }
+
+  // --- life
+
+  // In the instance's first turn.
+  construct(): void {
+    const { userClass, env } = this.container.actorClass;
+    try {
+      this.object = reflectConstruct(userClass!, [this.state, env()]) as Record<string, unknown>;
+    } catch (error) {
+      this.container.break(error, {});
+    }
+  }
+
+  // No turn of this instance runs after this. Uncommitted writes are dropped.
+  end(error: unknown): void {
+    this.ended = true;
+    this.output.break(error);
+    stopResources(this);
+    if (this.#db !== 0) {
+      openDatabases.delete(this.#db);
+      native.databaseClose(this.#db);
+      this.#db = 0;
+    }
+  }
+
+  // A handler of the user's class, undefined when it is none.
+  handler(name: string): ((...args: unknown[]) => unknown) | undefined {
+    const value = this.object![name];
+    return typeof value === 'function' ? (value as (...args: unknown[]) => unknown) : undefined;
+  }
+
+  // --- the database
+
+  // Throws when the object has been reset.
+  db(): number {
+    if (this.ended) {
+      const { broken } = this.container;
+      throw broken === undefined ? failure(kStorageGone, { retryable: true }) : errorFromData(broken, false);
+    }
+    if (this.#db === 0) {
+      const { actorClass, id, name } = this.container;
+      this.#db = native.databaseOpen(actorClass.ns, id, name);
+      openDatabases.set(this.#db, this);
+    }
+    return this.#db;
+  }
+
+  get hasDatabase(): boolean {
+    return this.#db !== 0;
+  }
+
+  // A write belongs to `commit` (0: nothing was written).
+  wrote(commit: number, unconfirmed: boolean): void {
+    if (unconfirmed || commit === 0) return;
+    if (this.transactions.length > 0) this.transactionConfirmed = true;
+    else this.output.confirm(commit);
+  }
+
+  // The stored alarm is another than the one that runs.
+  alarmChanged(): void {
+    this.alarmDeletes = false;
+  }
+
+  // Call it with whatever a storage operation has thrown: a broken database resets the object.
+  storageThrew(error: unknown): void {
+    if (this.ended || this.#db === 0) return;
+    if (native.databaseBroken(this.#db) !== undefined) this.container.break(error, { infrastructure: true });
+  }
+
+  // ctx.abort().
+  abort(message: string, retryAlarm: boolean): never {
+    const error = new Error(message);
+    if (!this.ended) {
+      if (this.#db !== 0) native.databaseAbort(this.#db, message);
+      this.container.break(error, { abandonAlarm: !retryAlarm });
+    }
+    throw error;
+  }
+
+  // --- critical sections
+
+  // The gate that new sections and holds of the running code belong to.
+  currentGate(): Gate {
+    const frame = frameIfAny();
+    if (frame === undefined || frame.context !== this || frame.section === null) return this.root;
+    return (frame.section as Gate).current();
+  }
+
+  // Runs `body` in a section of its own. `failed`: it threw; the section has not ended yet.
+  inSection<T>(
+    body: () => T | PromiseLike<T>,
+    succeeded: (value: T) => void,
+    failed: (error: unknown, section: Gate) => void,
+  ): void {
+    this.beginIo();
+    const section = this.currentGate().startSection(() => {
+      let result: Promise<Awaited<T>>;
+      try {
+        result = promiseResolve(body()) as Promise<Awaited<T>>;
+      } catch (error) {
+        failed(error, section);
+        return;
+      }
+      abandoned.register(result, { instance: this, section });
+      promiseThen(
+        result,
+        (value) => {
+          if (this.ended) return;
+          succeeded(value as T);
+          section.finish();
+          this.endIo();
+        },
+        (error) => {
+          if (!this.ended) failed(error, section);
+        },
+      );
+    });
+  }
+
+  blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
+    currentFrame();
+    const { promise, resolve } = withResolvers<T>();
+    const timer = hostTimeout(kBlockLimitMs, () => {
+      if (!this.ended) this.container.break(failure(kBlockedTooLong, { overloaded: true }), {});
+    });
+    try {
+      this.inSection(
+        callback,
+        (value) => {
+          cancelHostTimeout(timer);
+          resolve(value);
+        },
+        (error) => {
+          cancelHostTimeout(timer);
+          this.container.break(error, {});
+        },
+      );
+    } catch (error) {
+      cancelHostTimeout(timer);
+      throw error;
+    }
+    return promise;
+  }
+}
+
+// Runtime.durable.
+export function durable(pairs: readonly number[]): void {
+  for (let i = 0; i < pairs.length; i += 2) openDatabases.get(pairs[i]!)?.output.onDurable(pairs[i + 1]!);
+}
+
+// Runtime.databaseFailed.
+export function databaseFailed(db: number, message: string): void {
+  openDatabases.get(db)?.container.break(new Error(message), { infrastructure: !message.includes('constraints were violated') });
+}

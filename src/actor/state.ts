@@ -1,0 +1,134 @@
+// `ctx` of a Durable Object: DurableObjectState (spec 2.3).
+
+import { errorForLog } from '../web/errors.ts';
+import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
+import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
+import { hibernationOf } from './hibernation.ts';
+import { type DurableObjectId, makeId } from './ids.ts';
+import type { Instance } from './instance.ts';
+import { type DurableObjectStorage, makeStorage } from './storage.ts';
+
+const kInternal = Symbol('internal');
+const kNoFacets = 'This Durable Object does not support creating facets.';
+
+// What upper rooms provide.
+export const actorHost: { exports: () => unknown } = { exports: () => undefined };
+
+function wrongArgument(method: string, type: string): TypeError {
+  return new TypeError(`Failed to execute '${method}' on 'DurableObjectState': parameter 1 is not of type '${type}'.`);
+}
+
+let isState: (value: unknown) => boolean;
+
+export class DurableObjectState {
+  readonly #instance: Instance;
+  declare id: DurableObjectId;
+  declare props: unknown;
+
+  static {
+    isState = (value) => typeof value === 'object' && value !== null && #instance in value;
+  }
+
+  constructor(token: symbol, instance: Instance) {
+    if (token !== kInternal) throw new TypeError('Illegal constructor');
+    this.#instance = instance;
+    const { actorClass, id, name } = instance.container;
+    this.id = makeId(actorClass.ns, id, name);
+    this.props = {};
+  }
+
+  // Made on first look; ordinary properties from then on.
+  get storage(): DurableObjectStorage {
+    const storage = makeStorage(this.#instance);
+    own(this, 'storage', storage);
+    return storage;
+  }
+  set storage(value: unknown) {
+    own(this, 'storage', value);
+  }
+
+  get exports(): unknown {
+    const exports = actorHost.exports();
+    own(this, 'exports', exports);
+    return exports;
+  }
+  set exports(value: unknown) {
+    own(this, 'exports', value);
+  }
+
+  get facets(): unknown {
+    const refuse = (): never => {
+      throw new Error(kNoFacets);
+    };
+    const facets = { get: refuse, abort: refuse, delete: refuse, clone: refuse };
+    own(this, 'facets', facets);
+    return facets;
+  }
+
+  get container(): undefined {
+    return undefined;
+  }
+
+  waitUntil(promise: unknown): void {
+    this.#instance.addTask(promiseResolve(promise));
+  }
+
+  blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
+    if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
+    return this.#instance.blockConcurrencyWhile(callback);
+  }
+
+  abort(reason: unknown = undefined, options: { retryAlarm?: boolean } | undefined = undefined): never {
+    let text = 'Application called abort() to reset Durable Object.';
+    if (reason !== undefined) {
+      const { name, message } = errorForLog(reason);
+      text = Error.isError(reason) && name !== 'Error' ? `${name}: ${message}` : message;
+    }
+    return this.#instance.abort(text, options?.retryAlarm !== false);
+  }
+
+  acceptWebSocket(ws: WebSocket, tags: string[] | undefined = undefined): void {
+    hibernationOf(this.#instance).accept(this.#instance, ws, tags);
+  }
+
+  getWebSockets(tag: string | undefined = undefined): WebSocket[] {
+    return hibernationOf(this.#instance).list(tag === undefined || tag === null ? undefined : `${tag}`);
+  }
+
+  getTags(ws: WebSocket): string[] {
+    return hibernationOf(this.#instance).tags(ws);
+  }
+
+  setWebSocketAutoResponse(pair: WebSocketRequestResponsePair | undefined = undefined): void {
+    hibernationOf(this.#instance).setAutoResponse(pair ?? undefined);
+  }
+
+  getWebSocketAutoResponse(): WebSocketRequestResponsePair | null {
+    return hibernationOf(this.#instance).autoResponse ?? null;
+  }
+
+  getWebSocketAutoResponseTimestamp(ws: WebSocket): Date | null {
+    return hibernationOf(this.#instance).autoResponseTime(ws);
+  }
+
+  setHibernatableWebSocketEventTimeout(timeoutMs: number | undefined = undefined): void {
+    hibernationOf(this.#instance).setEventTimeout(timeoutMs);
+  }
+
+  getHibernatableWebSocketEventTimeout(): number | null {
+    return hibernationOf(this.#instance).eventTimeoutMs ?? null;
+  }
+}
+setTag(DurableObjectState.prototype, 'DurableObjectState');
+
+function own(state: DurableObjectState, name: string, value: unknown): void {
+  defineProperty(state, name, { value, writable: true, enumerable: true, configurable: true });
+}
+
+export function makeState(instance: Instance): DurableObjectState {
+  return new DurableObjectState(kInternal, instance);
+}
+
+export function isDurableObjectState(value: unknown): boolean {
+  return isState(value);
+}

@@ -1,0 +1,325 @@
+// ctx.storage: the asynchronous key-value API (spec 4) and the way to the other APIs. Everything completes within the
+// call; the promises only say so. Only sync() and transaction() take longer than a turn.
+
+import { flag } from '../web/compat.ts';
+import { native } from '../web/host.ts';
+import { defineProperty, isArray, objectKeys, promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
+import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
+import type { Instance } from './instance.ts';
+import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
+import { type ListOptions, listArguments } from './list_options.ts';
+import { storageCloneError } from './rpc_values.ts';
+import { type SqlStorage, makeSql } from './sql.ts';
+import { type DurableObjectTransaction, runTransaction } from './transaction.ts';
+
+const kKeysMax = 128;
+const kPutArguments =
+  'put() may only be called with a single key-value pair and optional options as put(key, value, options) or with ' +
+  'multiple key-value pairs and optional options as put(entries, options)';
+const kNoRecovery = "This Durable Object's storage back-end does not implement point-in-time recovery.";
+const kWhere = 'DurableObjectStorage';
+
+const rejects = flag('capture_async_api_throws');
+const deleteAllDeletesAlarm = flag('delete_all_deletes_alarm');
+
+export interface ReadOptions {
+  allowConcurrency?: boolean;
+  noCache?: boolean;
+}
+
+export interface WriteOptions {
+  allowConcurrency?: boolean;
+  allowUnconfirmed?: boolean;
+  noCache?: boolean;
+}
+
+const settled: Promise<undefined> = promiseResolve(undefined);
+
+// An asynchronous API's exception: a rejection, or thrown before capture_async_api_throws.
+function thrown(instance: Instance, error: unknown): Promise<never> {
+  instance.storageThrew(error);
+  if (!rejects) throw error;
+  return promiseReject(error);
+}
+
+export function wrongType(where: string, method: string, parameter: number, type: string): TypeError {
+  return new TypeError(`Failed to execute '${method}' on '${where}': parameter ${parameter} is not of type '${type}'.`);
+}
+
+function tooMany(what: 'keys' | 'pairs'): RangeError {
+  return new RangeError(`Maximum number of ${what} is ${kKeysMax}.`);
+}
+
+function keyList(keys: unknown[]): string[] {
+  if (keys.length > kKeysMax) throw tooMany('keys');
+  const texts: string[] = [];
+  for (let i = 0; i < keys.length; i++) texts[i] = `${keys[i] as string}`;
+  return texts;
+}
+
+const setInMap: (map: Map<string, unknown>, key: unknown, value: unknown) => void = Function.prototype.call.bind(
+  Map.prototype.set,
+) as never;
+
+export function mapOf(flat: unknown[]): Map<string, unknown> {
+  const map = new Map<string, unknown>();
+  for (let i = 0; i < flat.length; i += 2) setInMap(map, flat[i], flat[i + 1]);
+  return map;
+}
+
+// --- the operations, shared by storage, transactions and the synchronous API. They throw.
+
+export function getValue(instance: Instance, where: string, key: unknown): unknown {
+  if (typeof key === 'string') return native.kvGet(instance.db(), key);
+  if (isArray(key)) return mapOf(native.kvGetMany(instance.db(), keyList(key)));
+  if (key === undefined) throw wrongType(where, 'get', 1, 'string or Array');
+  return native.kvGet(instance.db(), `${key as string}`);
+}
+
+export function putOne(instance: Instance, key: string, value: unknown, unconfirmed: boolean): void {
+  const db = instance.db();
+  let commit: number;
+  try {
+    commit = native.kvPut(db, key, value);
+  } catch (error) {
+    throw storageCloneError(error, value);
+  }
+  instance.wrote(commit, unconfirmed);
+}
+
+export function putValues(instance: Instance, where: string, args: readonly unknown[]): void {
+  const key = args[0];
+  if (typeof key === 'object' && key !== null) {
+    const options = args[1] as WriteOptions | undefined | null;
+    if (args.length > 2 || (options !== undefined && options !== null && typeof options !== 'object')) {
+      throw new TypeError(kPutArguments);
+    }
+    const flat: unknown[] = [];
+    const names = objectKeys(key);
+    for (let i = 0; i < names.length; i++) {
+      const value = (key as Record<string, unknown>)[names[i]!];
+      if (value !== undefined) flat.push(names[i]!, value);
+    }
+    if (flat.length > 2 * kKeysMax) throw tooMany('pairs');
+    if (flat.length === 0) return;
+    const db = instance.db();
+    let commit: number;
+    try {
+      commit = native.kvPutMany(db, flat);
+    } catch (error) {
+      throw storageCloneError(error, key);
+    }
+    instance.wrote(commit, options?.allowUnconfirmed === true);
+    return;
+  }
+  if (key === undefined) throw wrongType(where, 'put', 1, 'string or object');
+  if (args[1] === undefined) throw new TypeError('put() called with undefined value.');
+  putOne(instance, `${key as string}`, args[1], (args[2] as WriteOptions | undefined)?.allowUnconfirmed === true);
+}
+
+export function deleteValues(
+  instance: Instance,
+  where: string,
+  key: unknown,
+  options: WriteOptions | undefined,
+): boolean | number {
+  if (key === undefined) throw wrongType(where, 'delete', 1, 'string or Array');
+  const db = instance.db();
+  const result = isArray(key) ? native.kvDeleteMany(db, keyList(key)) : native.kvDelete(db, `${key as string}`);
+  instance.wrote(native.pendingCommit(db), options?.allowUnconfirmed === true);
+  return result;
+}
+
+export function listValues(instance: Instance, where: string, options: ListOptions | undefined | null): unknown[] {
+  return native.kvList(instance.db(), listArguments(where, options));
+}
+
+const kInternal = Symbol('internal');
+
+export class DurableObjectStorage {
+  readonly #instance: Instance;
+
+  constructor(token: symbol, instance: Instance) {
+    if (token !== kInternal) throw new TypeError('Illegal constructor');
+    this.#instance = instance;
+  }
+
+  get(key: string | string[], _options: ReadOptions | undefined = undefined): Promise<unknown> {
+    try {
+      return promiseResolve(getValue(this.#instance, kWhere, key));
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  list(options: (ListOptions & ReadOptions) | undefined = undefined): Promise<Map<string, unknown>> {
+    try {
+      return promiseResolve(mapOf(listValues(this.#instance, kWhere, options)));
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  put(...args: unknown[]): Promise<void> {
+    try {
+      putValues(this.#instance, kWhere, args);
+      return settled;
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  delete(key: string | string[], options: WriteOptions | undefined = undefined): Promise<boolean | number> {
+    try {
+      return promiseResolve(deleteValues(this.#instance, kWhere, key, options));
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  deleteAll(_options: WriteOptions | undefined = undefined): Promise<void> {
+    const instance = this.#instance;
+    try {
+      if (instance.transactions.length > 0) throw new Error('Cannot call deleteAll() within a transaction');
+      instance.wrote(native.kvDeleteAll(instance.db(), deleteAllDeletesAlarm), false);
+      return settled;
+    } catch (error) {
+      return thrown(instance, error);
+    }
+  }
+
+  transaction<T>(callback: (transaction: DurableObjectTransaction) => T | PromiseLike<T>): Promise<T> {
+    try {
+      if (typeof callback !== 'function') throw wrongType(kWhere, 'transaction', 1, 'function');
+      return runTransaction(this.#instance, callback);
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  getAlarm(_options: ReadOptions | undefined = undefined): Promise<number | null> {
+    try {
+      return promiseResolve(getAlarm(this.#instance));
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  setAlarm(time: number | Date, options: WriteOptions | undefined = undefined): Promise<void> {
+    try {
+      setAlarm(this.#instance, kWhere, time, options);
+      return settled;
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  deleteAlarm(options: WriteOptions | undefined = undefined): Promise<void> {
+    try {
+      deleteAlarm(this.#instance, options);
+      return settled;
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
+  }
+
+  // Resolves when everything written before is durable. No other event is delivered meanwhile.
+  sync(): Promise<void> {
+    const instance = this.#instance;
+    try {
+      const commit = native.commitNow(instance.db());
+      const { promise, resolve } = withResolvers<void>();
+      const gate = instance.currentGate();
+      let held = false;
+      let durable = false;
+      instance.output.afterCommit(
+        commit,
+        () => {
+          durable = true;
+          if (!held) return resolve();
+          gate.current().release(() => {
+            resolve();
+            instance.endIo();
+          });
+        },
+        () => {}, // The instance is gone: nothing of it runs any more.
+      );
+      if (durable) return promise;
+      held = true;
+      instance.beginIo();
+      gate.hold();
+      return promise;
+    } catch (error) {
+      return thrown(instance, error);
+    }
+  }
+
+  transactionSync<T>(callback: () => T): T {
+    if (typeof callback !== 'function') throw wrongType(kWhere, 'transactionSync', 1, 'function');
+    const instance = this.#instance;
+    if (!instance.container.actorClass.useSqlite) throw new Error('Durable Object is not backed by SQL.');
+    const db = instance.db();
+    native.syncBegin(db);
+    let result: T;
+    try {
+      result = callback();
+    } catch (error) {
+      // The user's exception says more than one of the rollback.
+      if (!instance.ended) {
+        try {
+          native.syncRollback(db);
+        } catch (rollbackError) {
+          instance.storageThrew(rollbackError);
+        }
+      }
+      throw error;
+    }
+    try {
+      native.syncCommit(instance.db());
+    } catch (error) {
+      instance.storageThrew(error);
+      throw error;
+    }
+    return result;
+  }
+
+  getCurrentBookmark(): Promise<string> {
+    return thrown(this.#instance, new Error(kNoRecovery));
+  }
+
+  getBookmarkForTime(_time: number | Date): Promise<string> {
+    return thrown(this.#instance, new Error(kNoRecovery));
+  }
+
+  onNextSessionRestoreBookmark(_bookmark: string): Promise<string> {
+    return thrown(this.#instance, new Error(kNoRecovery));
+  }
+
+  // Made on first look; ordinary properties from then on.
+  get sql(): SqlStorage {
+    const sql = makeSql(this.#instance);
+    own(this, 'sql', sql);
+    return sql;
+  }
+  set sql(value: unknown) {
+    own(this, 'sql', value);
+  }
+
+  get kv(): SyncKvStorage {
+    const kv = makeSyncKv(this.#instance);
+    own(this, 'kv', kv);
+    return kv;
+  }
+  set kv(value: unknown) {
+    own(this, 'kv', value);
+  }
+}
+setTag(DurableObjectStorage.prototype, 'DurableObjectStorage');
+
+function own(storage: DurableObjectStorage, name: string, value: unknown): void {
+  defineProperty(storage, name, { value, writable: true, enumerable: true, configurable: true });
+}
+
+export function makeStorage(instance: Instance): DurableObjectStorage {
+  return new DurableObjectStorage(kInternal, instance);
+}
