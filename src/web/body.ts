@@ -8,7 +8,8 @@
 // 3. `data` bytes belong to the body alone unless `shared`: then they are copied before they are given away.
 
 import { flag } from './compat.ts';
-import { awaitIo, frameIfAny } from './io.ts';
+import { encodeForm, parseForm } from './forms.ts';
+import { awaitIo } from './io.ts';
 import {
   NativeArrayBuffer,
   NativeUint8Array,
@@ -19,7 +20,6 @@ import {
   ignoreRejection,
   isView,
   jsonParse,
-  lazyGlobal,
   makeEnumerable,
   promiseReject,
   promiseResolve,
@@ -267,8 +267,6 @@ export function cloneState(state: BodyState): BodyState {
 
 // ------------------------------------------------------------------------------------------------ making bodies
 
-const nodeResponse = lazyGlobal<typeof globalThis.Response>('Response');
-
 export interface Extracted {
   state: BodyState;
   contentType: string | null;
@@ -306,9 +304,8 @@ export function extractBody(init: unknown): Extracted {
     return { state: new BodyState(source, undefined), contentType: init.type === '' ? null : init.type };
   }
   if ((init as any)[Symbol.toStringTag] === 'FormData') {
-    const made = new (nodeResponse())(init as FormData);
-    const source = ioStreamSource(made.body as ReadableStream, -1);
-    return { state: new BodyState(source, undefined), contentType: made.headers.get('content-type') };
+    const { source, contentType } = encodeForm(init as FormData);
+    return { state: new BodyState(source, undefined), contentType };
   }
   if (takesIterables && !(init instanceof String)) {
     const iterable = init as any;
@@ -362,14 +359,6 @@ function readBytes(state: BodyState | null): Promise<Uint8Array> {
 
 const kMultipart = 'multipart/form-data';
 const kUrlEncoded = 'application/x-www-form-urlencoded';
-
-// Node's parser of forms; it may finish outside a turn.
-function parseForm(bytes: Uint8Array, contentType: string): Promise<FormData> {
-  const parsed = new (nodeResponse())(bytes as Uint8Array<ArrayBuffer>, {
-    headers: { 'content-type': contentType },
-  }).formData();
-  return frameIfAny() === undefined ? parsed : awaitIo(parsed);
-}
 
 // Request and Response say how to find their content type.
 export const kContentType: unique symbol = Symbol('contentType');

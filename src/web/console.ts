@@ -1,13 +1,13 @@
 // console: to the log of the node, with the object that speaks.
 
 import { native, nodeRequire } from './host.ts';
+import { monotonicMs } from './host_modules.ts';
 import type { LogLevel } from './native.ts';
 import { currentWhere } from './io.ts';
 import { SafeMap, defineProperty, noop } from './primordials.ts';
 
 const { formatWithOptions, inspect } = nodeRequire('node:util') as typeof import('node:util');
 const kFormat = { colors: false };
-const now = performance.now.bind(performance);
 
 let indent = '';
 const counts = new SafeMap<string, number>();
@@ -27,7 +27,7 @@ function labelOf(label: unknown): string {
 }
 
 function elapsed(label: string): string {
-  return `${label}: ${(now() - times.get(label)!).toFixed(3)}ms`;
+  return `${label}: ${(monotonicMs() - times.get(label)!).toFixed(3)}ms`;
 }
 
 // Node draws tables; only its Console class has the code for it.
@@ -82,7 +82,7 @@ const methods: Record<string, (...args: any[]) => void> = {
   profile: noop,
   profileEnd: noop,
   time: (label?: unknown) => {
-    times.set(labelOf(label), now());
+    times.set(labelOf(label), monotonicMs());
   },
   timeLog: (label?: unknown, ...args: unknown[]) => {
     const name = labelOf(label);

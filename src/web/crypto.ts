@@ -11,7 +11,6 @@ import {
   getPrototypeOf,
   ignoreRejection,
   isView,
-  lazyGlobal,
   promiseReject,
   promiseResolve,
   reflectApply,
@@ -22,7 +21,6 @@ import {
 } from './primordials.ts';
 
 const NativeDOMException = DOMException;
-const nodeCryptoKey = lazyGlobal<Function>('CryptoKey');
 const kRandomBytesMax = 65_536;
 // Below this a digest on the spot is cheaper than a thread's.
 const kInlineDigestBytesMax = 65_536;
@@ -141,7 +139,6 @@ export interface CryptoGlobals {
   crypto: Crypto;
   Crypto: Function;
   SubtleCrypto: Function;
-  CryptoKey: Function;
 }
 
 let made: CryptoGlobals | undefined;
@@ -184,7 +181,6 @@ export function cryptoGlobals(): CryptoGlobals {
     crypto: webcrypto,
     Crypto: prototype.constructor,
     SubtleCrypto: getPrototypeOf(webcrypto.subtle).constructor,
-    CryptoKey: nodeCryptoKey(),
   };
   setTag(prototype, 'Crypto');
   return made;

@@ -11,7 +11,7 @@ import {
 import { asksForUpgrade } from './exchange.ts';
 import { failure } from './errors.ts';
 import { findHeader } from './headers.ts';
-import { webStreams } from './host_modules.ts';
+import { hostFetch, webStreams } from './host_modules.ts';
 import {
   type ContextResource,
   type Frame,
@@ -44,7 +44,6 @@ import {
 import { type Response, makeReceivedResponse } from './response.ts';
 import { connectForFetch } from './websocket/client.ts';
 
-const nodeFetch: (url: string, init: object) => Promise<globalThis.Response> = globalThis.fetch as never;
 const NativeAbortController = AbortController;
 const anySignal = AbortSignal.any.bind(AbortSignal);
 
@@ -172,7 +171,7 @@ async function send(request: Request, frame: Frame, flight: Flight): Promise<glo
   }
   const gate = frame.context.waitForOutput();
   if (gate !== undefined) await gate;
-  return runAsHost(() => nodeFetch(url, init));
+  return runAsHost(() => hostFetch(url, init));
 }
 
 async function fetchHttp(request: Request, frame: Frame): Promise<Response> {

@@ -74,6 +74,21 @@ export function nodeBlob(): CapturedBlob {
   return blob;
 }
 
+// Node's fetch, which loads its HTTP client on the first call.
+export const hostFetch: (url: string, init: object) => Promise<globalThis.Response> = globalThis.fetch as never;
+
+// Node's WebSocket client.
+export function nodeWebSocket(): unknown {
+  return (nodeRequire('node:http') as { WebSocket: unknown }).WebSocket;
+}
+
+const { hrtime } = nodeRequire('node:process') as NodeJS.Process;
+// Milliseconds of a clock that only goes forward. (`performance` costs a millisecond to load.)
+export function monotonicMs(): number {
+  const time = hrtime();
+  return time[0] * 1000 + time[1] / 1e6;
+}
+
 type NodeCrypto = typeof import('node:crypto');
 let crypto: NodeCrypto | undefined;
 export function nodeCrypto(): NodeCrypto {

@@ -116,26 +116,6 @@ export function decodeUtf8KeepBom(bytes: Uint8Array | ArrayBuffer): string {
 export const hostQueueMicrotask = queueMicrotask;
 export const hostStructuredClone = structuredClone;
 
-// A global of Node that is loaded on first use. Node's getter would overwrite what user code put there meanwhile, hence
-// the restoring.
-export function lazyGlobal<T>(name: string): () => T {
-  const original = getOwnPropertyDescriptor(globalThis, name);
-  let value: T | undefined;
-  return () => {
-    if (value !== undefined) return value;
-    if (original === undefined) throw new Error(`${name} is not available in this Node`);
-    if ('value' in original) {
-      value = original.value as T;
-    } else {
-      const present = getOwnPropertyDescriptor(globalThis, name);
-      value = reflectApply(original.get!, globalThis, []) as T;
-      if (present !== undefined) defineProperty(globalThis, name, present);
-      else delete (globalThis as any)[name];
-    }
-    return value;
-  };
-}
-
 // Methods and accessors that classes define are not enumerable; those of Web platform classes are.
 export function makeEnumerable(prototype: object, names: readonly string[]): void {
   for (const name of names) {

@@ -2,6 +2,7 @@
 
 import { flag } from './compat.ts';
 import { config, nodeRequire } from './host.ts';
+import { monotonicMs } from './host_modules.ts';
 import { defineProperty, freeze, noop, reflectApply } from './primordials.ts';
 import { webConsole } from './console.ts';
 
@@ -13,8 +14,7 @@ const emitWarning = (...args: unknown[]): void => (webConsole['warn'] as (...arg
 const { EventEmitter } = nodeRequire('node:events') as typeof import('node:events');
 // What user code finds as process.version; packages compare it.
 const kVersion = realProcess.version;
-const startedAt = performance.now();
-const now = performance.now.bind(performance);
+const startedAt = monotonicMs();
 
 // Text and secret bindings, and JSON ones as text.
 function environmentOf(): Record<string, string> {
@@ -77,7 +77,7 @@ function makeProcess(): Record<string, unknown> {
     cwd: () => '/',
     chdir: () => refuse('chdir'),
     umask: () => 0o22,
-    uptime: () => (now() - startedAt) / 1000,
+    uptime: () => (monotonicMs() - startedAt) / 1000,
     hrtime: hrtimeHere,
     nextTick: (callback: (...args: unknown[]) => void, ...args: unknown[]) => {
       reflectApply(nextTick, undefined, [callback, ...args]);

@@ -4,6 +4,7 @@
 // accept(), or is bridged when it is returned in a Response.
 
 import { fire } from '../events.ts';
+import { nodeWebSocket } from '../host_modules.ts';
 import { addResource, currentFrame, runAsHost } from '../io.ts';
 import {
   NativePromise,
@@ -11,7 +12,6 @@ import {
   arrayPush,
   arraySlice,
   ignoreRejection,
-  lazyGlobal,
   promiseThen,
   regExpTest,
 } from '../primordials.ts';
@@ -23,7 +23,6 @@ type NodeSocketClass = new (
   options: { protocols: string[]; headers?: [string, string][] },
 ) => NodeSocket;
 
-const nodeSocket = lazyGlobal<NodeSocketClass>('WebSocket');
 const NativeDOMException = DOMException;
 const NativeURL = URL;
 const NativeEvent = Event;
@@ -50,7 +49,7 @@ class ClientTransport implements Transport {
   ): void {
     if (this.#aborted) return;
     const options = headers === undefined ? { protocols } : { protocols, headers };
-    const inner = runAsHost(() => new (nodeSocket())(url, options));
+    const inner = runAsHost(() => new (nodeWebSocket() as NodeSocketClass)(url, options));
     this.#inner = inner;
     inner.binaryType = 'arraybuffer';
     let open = false;
