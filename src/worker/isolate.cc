@@ -99,6 +99,7 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
   environment_->setAfterNodeWork([this] { pump(); });
   HF_TRY_VOID(startRuntime(snapshot, purpose));
+  environment_->forbidCodeGeneration();
   HF_TRY_VOID(startModules());
   if (purpose == Purpose::kServe) pump();
   return {};
