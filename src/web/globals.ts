@@ -32,6 +32,7 @@ import { streamClasses } from './streams.ts';
 import { scheduler, webTimers } from './timers.ts';
 import { WebSocket, WebSocketPair, WebSocketRequestResponsePair } from './websocket/websocket.ts';
 
+const NativeDOMException = DOMException;
 const language = [
   'AggregateError', 'Array', 'ArrayBuffer', 'AsyncDisposableStack', 'Atomics', 'BigInt', 'BigInt64Array',
   'BigUint64Array', 'Boolean', 'DataView', 'Date', 'DisposableStack', 'Error', 'EvalError', 'FinalizationRegistry',
@@ -172,12 +173,30 @@ function repairHostClasses(): void {
   for (const name of Object.keys(replaced)) {
     defineProperty(Blob.prototype, name, { value: replaced[name], writable: true, enumerable: true, configurable: true });
   }
+  // Workers' text for an abort without a reason.
+  const aborted = (): DOMException => new NativeDOMException('The operation was aborted', 'AbortError');
+  const { abort } = AbortController.prototype;
+  const abortSignal = AbortSignal.abort;
+  defineProperty(AbortController.prototype, 'abort', {
+    value: function (this: AbortController, reason: unknown = aborted()): void {
+      reflectApply(abort, this, [reason]);
+    },
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+  defineProperty(AbortSignal, 'abort', {
+    value: (reason: unknown = aborted()): AbortSignal => reflectApply(abortSignal, AbortSignal, [reason]) as AbortSignal,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
   const { setTimeout } = webTimers;
   defineProperty(AbortSignal, 'timeout', {
     value: function timeout(delay: number): AbortSignal {
       const controller = new AbortController();
       setTimeout(
-        () => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')),
+        () => controller.abort(new NativeDOMException('The operation was aborted due to timeout', 'TimeoutError')),
         delay,
       );
       return controller.signal;

@@ -4,6 +4,7 @@
 // most handlers read one or two.
 
 import { flag } from './compat.ts';
+import { showAs } from './inspect.ts';
 import {
   arrayJoin,
   arrayPush,
@@ -264,6 +265,12 @@ Object.defineProperty(Headers.prototype, Symbol.iterator, {
   configurable: true,
 });
 setTag(Headers.prototype, 'Headers');
+showAs(Headers.prototype, (self: Headers) => {
+  const entries = [...self];
+  const shown: Record<string, string> = {};
+  for (const [name, value] of entries) shown[name] = name in shown ? `${shown[name]}, ${value}` : value;
+  return [`Headers(${entries.length})`, shown];
+});
 makeEnumerable(Headers.prototype, [
   'get', 'getAll', 'getSetCookie', 'has', 'set', 'append', 'delete', 'forEach', 'entries', 'keys', 'values',
 ]);

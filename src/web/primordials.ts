@@ -116,15 +116,19 @@ export function decodeUtf8KeepBom(bytes: Uint8Array | ArrayBuffer): string {
 export const hostQueueMicrotask = queueMicrotask;
 export const hostStructuredClone = structuredClone;
 
-// Methods and accessors that classes define are not enumerable; those of Web platform classes are.
-export function makeEnumerable(prototype: object, names: readonly string[]): void {
+// Methods and accessors that classes define are not enumerable; those of Web platform classes are, in the order given.
+export function makeEnumerable(holder: object, names: readonly string[]): void {
   for (const name of names) {
-    const descriptor = getOwnPropertyDescriptor(prototype, name)!;
+    const descriptor = getOwnPropertyDescriptor(holder, name)!;
+    Reflect.deleteProperty(holder, name);
     descriptor.enumerable = true;
-    defineProperty(prototype, name, descriptor);
+    defineProperty(holder, name, descriptor);
   }
 }
 
+// The class's name, for Object.prototype.toString and as `name`: the bundler renames classes that mention themselves.
 export function setTag(prototype: object, tag: string): void {
   defineProperty(prototype, Symbol.toStringTag, { value: tag, configurable: true });
+  const constructor = getOwnPropertyDescriptor(prototype, 'constructor')?.value as unknown;
+  if (typeof constructor === 'function') defineProperty(constructor, 'name', { value: tag, configurable: true });
 }

@@ -16,6 +16,7 @@ import {
 } from './body.ts';
 import { flag } from './compat.ts';
 import { type HeadersInit, Headers, findHeader, flatHeaders, headersFromFlat, kIllegalInvocation } from './headers.ts';
+import { showProperties } from './inspect.ts';
 import { SafeSet, arrayPush, arraySlice, makeEnumerable, setTag, toUpperCase } from './primordials.ts';
 
 export interface RequestInit {
@@ -289,6 +290,10 @@ export class Request extends Body {
 setTag(Request.prototype, 'Request');
 makeEnumerable(Request.prototype, [
   'clone', 'method', 'url', 'headers', 'redirect', 'fetcher', 'signal', 'cf', 'integrity', 'keepalive', 'cache',
+]);
+
+showProperties(Request.prototype, 'Request', [
+  'method', 'url', 'headers', 'redirect', 'signal', 'cf', 'integrity', 'keepalive', 'cache', 'body', 'bodyUsed',
 ]);
 
 export function isRequest(value: unknown): value is Request {

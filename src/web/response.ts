@@ -23,6 +23,7 @@ import {
   regExpTest,
   setTag,
 } from './primordials.ts';
+import { showProperties } from './inspect.ts';
 import { parseUrl } from './request.ts';
 import { type WebSocket, isWebSocket } from './websocket/websocket.ts';
 
@@ -274,6 +275,10 @@ makeEnumerable(Response.prototype, [
   'clone', 'status', 'statusText', 'headers', 'ok', 'redirected', 'url', 'webSocket', 'cf', 'type',
 ]);
 makeEnumerable(Response, ['json', 'redirect', 'error']);
+
+showProperties(Response.prototype, 'Response', [
+  'status', 'statusText', 'headers', 'ok', 'redirected', 'url', 'webSocket', 'cf', 'type', 'body', 'bodyUsed',
+]);
 
 export function isResponse(value: unknown): value is Response {
   return isResponseValue(value);

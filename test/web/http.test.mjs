@@ -288,3 +288,11 @@ test('request.signal fires only under its flag', async () => {
     assert.equal(request.signal.aborted, fires);
   }
 });
+
+test('the log shows what is in a Request, a Response and Headers', async () => {
+  const { inspect } = await import('node:util');
+  const request = inspect(new Request('http://x/', { headers: { a: 'b' } }));
+  assert.match(request, /^Request \{\n  method: 'GET',\n  url: 'http:\/\/x\/',\n  headers: Headers\(1\) \{ a: 'b' \}/);
+  assert.match(inspect(new Response('x')), /^Response \{\n  status: 200/);
+  assert.doesNotThrow(() => inspect(Response.prototype));
+});

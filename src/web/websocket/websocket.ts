@@ -14,6 +14,7 @@ import { CloseEvent, ErrorEvent, MessageEvent, fire } from '../events.ts';
 import { kIllegalInvocation } from '../headers.ts';
 import { native } from '../host.ts';
 import { nodeBlob } from '../host_modules.ts';
+import { showProperties } from '../inspect.ts';
 import { type IoContext, type Section, addResource, currentFrame, frameIfAny, removeResource } from '../io.ts';
 import {
   NativeArrayBuffer,
@@ -247,8 +248,14 @@ export class WebSocket extends EventTarget {
     closeOut(state, status ?? 1005, text ?? '');
   }
 
-  serializeAttachment(value: unknown): void {
+  serializeAttachment(...args: unknown[]): void {
     if (!(#state in this)) throw new TypeError(kIllegalInvocation);
+    if (args.length === 0) {
+      throw new TypeError(
+        "Failed to execute 'serializeAttachment' on 'WebSocket': parameter 1 is not of type 'Value'.",
+      );
+    }
+    const value = args[0];
     const bytes = native.serialize(value, 0);
     if (bytes.byteLength > kAttachmentBytesMax) {
       throw new Error(
@@ -320,6 +327,8 @@ for (const holder of [WebSocket, WebSocket.prototype]) {
     defineProperty(holder, name, { value, enumerable: true });
   }
 }
+
+showProperties(WebSocket.prototype, 'WebSocket', ['readyState', 'url', 'protocol', 'extensions', 'binaryType']);
 
 export function isWebSocket(value: unknown): value is WebSocket {
   return isSocket(value);
