@@ -194,11 +194,12 @@ void EventLoop::run() {
   HF_CHECK(EventLoopImpl::current_ == nullptr, "one loop per thread");
   impl_->hasRun_ = true;
   EventLoopImpl::current_ = impl_.get();
-  for (;;) {
+  for (bool stopping = false; !stopping;) {
     impl_->round();
     const std::lock_guard lock(impl_->mutex_);
-    if (impl_->stopping_) break;
+    stopping = impl_->stopping_;
   }
+  impl_->runPosted();  // what was posted before stop()
   EventLoopImpl::current_ = nullptr;
 }
 

@@ -29,7 +29,7 @@ class EventLoop final : public Executor {
 
   // Runs rounds until stop(), also while there is nothing to do. Once in the life of a loop.
   void run();
-  // Any thread. run() returns at the end of its round. Final.
+  // Any thread. run() returns at the end of its round, when what was posted before stop() has run. Final.
   void stop();
 
   void post(Task task) override;

@@ -120,7 +120,13 @@ void SocketTransport::close(CloseMode mode) {
   sink_.reset();
 }
 
-std::string SocketTransport::peerAddress() const { return peerOf(socket_).address().to_string(); }
+std::string SocketTransport::peerAddress() const {
+  const boost::asio::ip::address address = peerOf(socket_).address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6()).to_string();
+  }
+  return address.to_string();
+}
 
 std::uint16_t SocketTransport::peerPort() const { return peerOf(socket_).port(); }
 
