@@ -6,7 +6,7 @@
 
 import { type BodyData, type ByteSource, BodyState, takeBody } from './body.ts';
 import { flag } from './compat.ts';
-import { findHeader } from './headers.ts';
+import { findHeader, textOfWire, wireText } from './headers.ts';
 import { native } from './host.ts';
 import { type IoContext, type Section, currentFrame } from './io.ts';
 import {
@@ -16,6 +16,7 @@ import {
   arrayPush,
   promiseReject,
   promiseThen,
+  startsWith,
   toLowerCase,
 } from './primordials.ts';
 import { reportException } from './report.ts';
@@ -37,18 +38,24 @@ const readers = new SafeMap<number, Reader>();
 const senders = new SafeMap<number, ResponseSender>();
 const abortable = new SafeMap<number, { request: Request; context: IoContext }>();
 
+// Bodies that can still be read.
+const bodies = new SafeMap<number, RequestBody>();
+
 class RequestBody implements ByteSource {
   readonly length: number;
   readonly #exchange: number;
   #ended = false;
+  #lost: string | undefined;
 
   constructor(exchange: number, length: number) {
     this.#exchange = exchange;
     this.length = length;
+    bodies.set(exchange, this);
   }
 
   read(): Promise<Uint8Array | null> {
     const exchange = this.#exchange;
+    if (this.#lost !== undefined) return promiseReject(new TypeError(this.#lost));
     if (this.#ended) return promiseReject(new TypeError('The request body has ended.'));
     const { context, section } = currentFrame();
     context.beginIo();
@@ -57,7 +64,7 @@ class RequestBody implements ByteSource {
         context,
         section,
         resolve: (chunk) => {
-          if (chunk === null) this.#ended = true;
+          if (chunk === null) this.#end();
           resolve(chunk);
         },
         reject,
@@ -66,11 +73,30 @@ class RequestBody implements ByteSource {
     });
   }
 
-  cancel(): void {
-    if (this.#ended) return;
+  #end(): void {
     this.#ended = true;
+    bodies.delete(this.#exchange);
+  }
+
+  cancel(): void {
+    if (this.#ended || this.#lost !== undefined) return;
+    this.#end();
     native.requestCancel(this.#exchange);
   }
+
+  // The exchange is over: nobody will answer a read.
+  lose(why: string): void {
+    if (this.#ended || this.#lost !== undefined) return;
+    this.#lost = why;
+    bodies.delete(this.#exchange);
+    requestChunk(this.#exchange, why);
+  }
+}
+
+const kAnswered = "Can't read from request stream after response has been sent.";
+
+function exchangeOver(exchange: number, why: string): void {
+  if (bodies.size > 0) bodies.get(exchange)?.lose(why);
 }
 
 // Runtime.requestChunk.
@@ -93,6 +119,7 @@ export function requestFromExchange(
   headers: string[],
   bodyLength: number,
 ): Request {
+  for (let i = 1; i < headers.length; i += 2) headers[i] = textOfWire(headers[i]!);
   const body = bodyLength === -1 ? null : new BodyState(new RequestBody(exchange, bodyLength < 0 ? -1 : bodyLength), undefined);
   return makeIncomingRequest({
     method,
@@ -129,15 +156,26 @@ function isFraming(name: string): boolean {
 // is no body to measure (an answer to HEAD).
 function sendableHeaders(flat: readonly string[], hasBody: boolean): string[] {
   for (let i = 0; i < flat.length; i += 2) {
-    if (!isFraming(flat[i]!)) continue;
+    if (!isFraming(flat[i]!) && wireText(flat[i + 1]!) === flat[i + 1]!) continue;
     const kept: string[] = [];
     for (let j = 0; j < flat.length; j += 2) {
       const isLength = flat[j]!.length === 14;
-      if (!isFraming(flat[j]!) || (isLength && !hasBody)) arrayPush(kept, flat[j]!, flat[j + 1]!);
+      if (!isFraming(flat[j]!) || (isLength && !hasBody)) arrayPush(kept, flat[j]!, wireText(flat[j + 1]!));
     }
     return kept;
   }
   return flat as string[];
+}
+
+// What the server writes itself when a connection becomes a WebSocket.
+function upgradeHeaders(flat: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = toLowerCase(flat[i]!);
+    const handshake = startsWith(name, 'sec-websocket-') && name !== 'sec-websocket-protocol';
+    if (!handshake && name !== 'upgrade' && !isFraming(name)) arrayPush(kept, flat[i]!, wireText(flat[i + 1]!));
+  }
+  return kept;
 }
 
 class ResponseSender {
@@ -186,6 +224,7 @@ class ResponseSender {
     if (chunk === null) {
       this.#finish();
       native.respondEnd(this.#exchange);
+      exchangeOver(this.#exchange, kAnswered);
       this.#done();
       return;
     }
@@ -202,6 +241,7 @@ class ResponseSender {
     if (this.#closed) return;
     this.#finish();
     native.respondAbort(this.#exchange);
+    exchangeOver(this.#exchange, kAnswered);
     reportException('response body', error);
     this.#done();
   }
@@ -235,6 +275,7 @@ export function responseClosed(exchange: number): void {
     watched.context.enter(null, () => abortRequest(watched.request, new DOMException(kClientGone, 'AbortError')));
   }
   senders.get(exchange)?.clientGone();
+  exchangeOver(exchange, kClientGone);
 }
 
 const kNotResponse = "Incorrect type for Promise: the Promise did not resolve to 'Response'.";
@@ -255,10 +296,11 @@ export function sendResponse(
   const state = responseState(value);
   if (state.webSocket !== null) {
     if (!upgrade) throw new TypeError(kNotUpgrade);
-    const headers = sendableHeaders(responseFlatHeaders(value), false);
+    const headers = upgradeHeaders(responseFlatHeaders(value));
     const end = couple(state.webSocket);
     if (signalsAbort) abortable.delete(exchange);
     native.respondUpgrade(exchange, headers, end);
+    exchangeOver(exchange, kAnswered);
     done();
     return;
   }
@@ -268,6 +310,7 @@ export function sendResponse(
   const flat = sendableHeaders(responseFlatHeaders(value), data !== null);
   if (data === null || typeof data === 'string' || data instanceof NativeUint8Array) {
     native.respond(exchange, state.status, state.statusText, flat, data ?? undefined);
+    exchangeOver(exchange, kAnswered);
     done();
     return;
   }
@@ -296,6 +339,7 @@ export function sendError(exchange: number, error: unknown, context: IoContext):
   reportException('fetch', error, context.where);
   const overloaded = Error.isError(error) && (error as { overloaded?: unknown }).overloaded === true;
   native.respondError(exchange, overloaded);
+  exchangeOver(exchange, kAnswered);
 }
 
 // Whether a request asks for a WebSocket: for requests that did not come through the front door.

@@ -10,7 +10,7 @@ import {
 } from './body.ts';
 import { asksForUpgrade } from './exchange.ts';
 import { failure } from './errors.ts';
-import { findHeader } from './headers.ts';
+import { findHeader, textOfWire, wireText } from './headers.ts';
 import { hostFetch, webStreams } from './host_modules.ts';
 import {
   type ContextResource,
@@ -61,7 +61,7 @@ function headerPairs(flat: readonly string[], handshake: boolean): [string, stri
   for (let i = 0; i < flat.length; i += 2) {
     const lower = toLowerCase(flat[i]!);
     if (transportHeaders.has(lower) || (handshake && handshakeHeaders.has(lower))) continue;
-    arrayPush(pairs, [flat[i]!, flat[i + 1]!]);
+    arrayPush(pairs, [flat[i]!, wireText(flat[i + 1]!)]);
   }
   return pairs;
 }
@@ -145,7 +145,7 @@ function receivedHeaders(inner: globalThis.Response, decoded: boolean): string[]
   const flat: string[] = [];
   inner.headers.forEach((value, name) => {
     if (decoded && (name === 'content-encoding' || name === 'content-length')) return;
-    arrayPush(flat, name, value);
+    arrayPush(flat, name, textOfWire(value));
   });
   return flat;
 }

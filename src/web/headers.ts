@@ -11,7 +11,10 @@ import {
   arraySlice,
   arraySort,
   arraySplice,
+  NativeUint8Array,
   charCodeAt,
+  decodeUtf8,
+  encodeUtf8,
   getPrototypeOf,
   makeEnumerable,
   objectCreate,
@@ -283,6 +286,26 @@ export function flatHeaders(headers: Headers): string[] {
 // Takes the list over; it must hold valid names and values.
 export function headersFromFlat(flat: string[], immutable: boolean): Headers {
   return make(flat, immutable);
+}
+
+const { fromCharCode } = String;
+const kNotAscii = /[^\0-\x7f]/;
+
+// Header values are UTF-8 on the wire; C++ and Node take and give them as one code unit a byte.
+// (A code unit above 255 must not get there: cut to a byte it could become a line break.)
+export function wireText(text: string): string {
+  if (!regExpTest(kNotAscii, text)) return text;
+  const bytes = encodeUtf8(text);
+  let wire = '';
+  for (let i = 0; i < bytes.length; i++) wire += fromCharCode(bytes[i]!);
+  return wire;
+}
+
+export function textOfWire(wire: string): string {
+  if (!regExpTest(kNotAscii, wire)) return wire;
+  const bytes = new NativeUint8Array(wire.length);
+  for (let i = 0; i < wire.length; i++) bytes[i] = charCodeAt(wire, i);
+  return decodeUtf8(bytes);
 }
 
 // Values of one name (lower case) in a flat list, joined; undefined: there is none.

@@ -296,3 +296,28 @@ test('the log shows what is in a Request, a Response and Headers', async () => {
   assert.match(inspect(new Response('x')), /^Response \{\n  status: 200/);
   assert.doesNotThrow(() => inspect(Response.prototype));
 });
+
+test('header values are UTF-8 on the wire and never grow a line break', async () => {
+  const wire = (text) => Buffer.from(text).toString('latin1');
+  await answer(50, new Response('x', { headers: { a: 'h\u00e9\u4f60', b: '\u010d\u010a' } }));
+  const sent = native.sent[0][4];
+  assert.deepEqual(sent.slice(0, 4), ['a', wire('h\u00e9\u4f60'), 'b', wire('\u010d\u010a')]);
+  assert.equal(sent.every((text) => /^[\t\x20-\xff]*$/.test(text)), true);
+  const request = exchange.requestFromExchange(51, 'GET', 'http://h/', ['x', wire('\u4f60')], -1);
+  assert.equal(request.headers.get('x'), '\u4f60');
+});
+
+test('a body that nobody can deliver any more rejects', async () => {
+  const late = exchange.requestFromExchange(52, 'POST', 'http://h/', [], 5);
+  await answer(52, new Response('done'));
+  await assert.rejects(context.run(() => late.text()), {
+    name: 'TypeError',
+    message: "Can't read from request stream after response has been sent.",
+  });
+  const waiting = exchange.requestFromExchange(53, 'POST', 'http://h/', [], 5);
+  const reading = assert.rejects(context.run(() => waiting.text()), { message: 'The client disconnected' });
+  await sleep(5);
+  exchange.responseClosed(53);
+  await reading;
+  assert.equal(context.io, 0);
+});

@@ -142,6 +142,26 @@ inTurn('a cut pipe is a close event with 1006', async () => {
   b.send('nobody hears it');
 });
 
+inTurn('after both Close frames the pipe is given back', async () => {
+  const [a, b] = pair();
+  const ends = [a, b].map((ws) => native.pipe(websocket.socketEnd(ws)));
+  a.accept();
+  b.accept();
+  a.close(1000);
+  await sleep(10);
+  assert.deepEqual(ends.map((end) => end.dead), [true, true]);
+});
+
+inTurn('a message that memory has no room for is an error', async () => {
+  const [ws] = pair();
+  const log = [];
+  ws.accept();
+  record(ws, 'w', log);
+  websocket.socketEvent(websocket.socketEnd(ws), 'binary', undefined, 0, '');
+  await sleep(5);
+  assert.deepEqual([log.length, log[0][1], ws.readyState], [1, 'error', 3]);
+});
+
 inTurn('attachments', () => {
   const [ws] = pair();
   assert.equal(ws.deserializeAttachment(), null);

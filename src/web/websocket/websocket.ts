@@ -34,6 +34,7 @@ import { startClient } from './client.ts';
 export const kDisconnected = 'WebSocket disconnected without sending Close frame.';
 const kNotAccepted =
   'You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.';
+const kTooLarge = "A WebSocket message does not fit into the Worker's memory.";
 const kAttachmentBytesMax = 16_384;
 const kReasonBytesMax = 123;
 const kReadyStates = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
@@ -88,6 +89,7 @@ export class SocketState {
   connecting = false;
   closedOut = false;
   closedIn = false;
+  ended = false; // the last event of the peer has arrived, though user code may not have seen it yet
   released = false;
   autoReply = false;
   url: string | null = null;
@@ -461,7 +463,10 @@ function attach(state: SocketState): void {
 function release(state: SocketState): void {
   if (state.released) return;
   state.released = true;
-  if (state.end !== 0) attached.delete(state.end);
+  if (state.end !== 0) {
+    attached.delete(state.end);
+    state.transport!.abort(); // the pipe can be forgotten
+  }
   if (state.owner !== undefined) {
     removeResource(state.owner, state);
     if (state.holdsIo) {
@@ -484,7 +489,11 @@ export function socketEvent(
   switch (kind) {
     case 'text':
     case 'binary':
-      return incoming(state, { kind: 'message', data: data! });
+      if (data === undefined) {
+        state.transport!.abort();
+        return incoming(state, { kind: 'error', error: new Error(kTooLarge) });
+      }
+      return incoming(state, { kind: 'message', data });
     case 'close':
       return incoming(state, { kind: 'close', code, reason, wasClean: true });
     case 'gone':
@@ -496,6 +505,13 @@ export function socketEvent(
 
 // Something came out of a socket's transport.
 export function incoming(state: SocketState, event: Incoming): void {
+  if (state.ended) {
+    // After its Close frame a peer can only vanish: nothing can be sent any more, once user code has seen the Close.
+    if (state.owner === undefined) release(state);
+    else state.owner.enter(state.section, () => release(state));
+    return;
+  }
+  if (event.kind === 'close' || (event.kind === 'error' && state.end !== 0)) state.ended = true;
   if (state.sink !== undefined) {
     state.sink.deliver(state.ws, event);
     return;
@@ -598,6 +614,32 @@ export function abortSocket(ws: WebSocket): void {
   if (state.released) return;
   if (state.owner !== undefined) removeResource(state.owner, state);
   state.stop();
+}
+
+// The instance that accepted a hibernatable socket goes, the socket stays: nothing stops it, and nobody sends.
+export function putToSleep(ws: WebSocket): void {
+  const state = stateOf(ws);
+  if (state.owner !== undefined) removeResource(state.owner, state);
+  state.owner = undefined;
+}
+
+// The socket as a WebSocket object of the object's next instance.
+export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
+  const from = stateOf(asleep);
+  const state = makeSocket();
+  state.end = from.end;
+  state.transport = from.transport;
+  state.closedOut = from.closedOut;
+  state.closedIn = from.closedIn;
+  state.url = from.url;
+  state.protocol = from.protocol;
+  state.extensions = from.extensions;
+  state.attachment = from.attachment;
+  adoptHibernatable(state, from.sink!, context);
+  from.sink = undefined;
+  from.released = true;
+  if (!state.released) attached.set(state.end, state);
+  return state.ws;
 }
 
 // Why a socket cannot be returned in a Response; undefined: it can.
