@@ -45,8 +45,8 @@ const language = [
 ];
 // Node's own, as they are.
 const kept = [
-  'AbortController', 'AbortSignal', 'Blob', 'CryptoKey', 'CustomEvent', 'DOMException', 'Event', 'EventTarget', 'File', 'FormData', 'Performance', 'PerformanceEntry', 'PerformanceMark',
-  'PerformanceMeasure', 'PerformanceObserver', 'PerformanceObserverEntryList', 'PerformanceResourceTiming',
+  'AbortController', 'AbortSignal', 'Blob', 'CryptoKey', 'CustomEvent', 'DOMException', 'Event', 'EventTarget', 'File',
+  'FormData', 'Performance', 'PerformanceEntry', 'PerformanceMark', 'PerformanceMeasure', 'PerformanceObserver', 'PerformanceObserverEntryList', 'PerformanceResourceTiming',
   'TextDecoder', 'TextEncoder', 'URL', 'URLPattern', 'URLSearchParams', 'atob', 'btoa', 'performance',
 ];
 // Loading one loads all of Node's streams: our captured copies must be taken first.

@@ -372,7 +372,7 @@ export class WebSocketPair {
 }
 setTag(WebSocketPair.prototype, 'WebSocketPair');
 
-function pipeSocket(end: number): SocketState {
+export function pipeSocket(end: number): SocketState {
   const state = makeSocket();
   state.end = end;
   state.transport = new PipeTransport(end);
@@ -454,13 +454,13 @@ function own(state: SocketState, context: IoContext, section: Section | null): v
   addResource(context, state);
 }
 
-function attach(state: SocketState): void {
+export function attach(state: SocketState): void {
   if (state.end !== 0) attached.set(state.end, state);
   state.transport!.start();
 }
 
 // Nothing more will come or go.
-function release(state: SocketState): void {
+export function release(state: SocketState): void {
   if (state.released) return;
   state.released = true;
   if (state.end !== 0) {
@@ -642,117 +642,5 @@ export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
   return state.ws;
 }
 
-// Why a socket cannot be returned in a Response; undefined: it can.
-export function coupleProblem(ws: WebSocket): string | undefined {
-  const state = stateOf(ws);
-  switch (state.stage) {
-    case 'accepted':
-      return "Can't return WebSocket in a Response after calling accept().";
-    case 'hibernatable':
-      return "Can't return WebSocket in a Response after calling acceptWebSocket().";
-    case 'coupled':
-      return "Can't return WebSocket that was already used in a response.";
-    case 'client':
-      return "Can't return WebSocket in a Response if it was created with `new WebSocket()`";
-    case 'fresh':
-      return undefined;
-  }
-}
-
-// Takes a socket's pipe end for a Response that leaves: respondUpgrade, or a message to another isolate.
-export function couple(ws: WebSocket): number {
-  const problem = coupleProblem(ws);
-  if (problem !== undefined) throw new TypeError(problem);
-  const state = stateOf(ws);
-  state.stage = 'coupled';
-  if (state.creator !== undefined) removeResource(state.creator, state);
-  state.creator = undefined;
-  if (state.end !== 0) return state.end;
-  return bridge(state);
-}
-
-// A client's connection (from a fetch) that is returned in a Response: its messages go through a pipe from now on.
-function bridge(client: SocketState): number {
-  const [near, far] = native.pipeCreate();
-  const inner = pipeSocket(near);
-  inner.stage = 'coupled';
-  forward(client, inner);
-  forward(inner, client);
-  attach(inner);
-  client.transport!.start();
-  return far;
-}
-
-function forward(from: SocketState, to: SocketState): void {
-  from.sink = {
-    deliver(_ws: WebSocket, event: Incoming): void {
-      if (event.kind === 'message') {
-        to.transport!.send(event.data);
-        from.transport!.ack();
-        return;
-      }
-      from.closedIn = true;
-      if (event.kind === 'close' && event.wasClean) {
-        to.transport!.close(event.code, event.code === 1005 ? '' : event.reason);
-      } else {
-        to.closedIn = true;
-        to.transport!.abort();
-      }
-      if (from.closedIn && to.closedIn) {
-        release(from);
-        release(to);
-      }
-    },
-  };
-}
-
-// A socket for an end that came with a Response from another context or isolate.
-export function socketFromEnd(end: number, context: IoContext | undefined): WebSocket {
-  const state = pipeSocket(end);
-  if (context !== undefined) {
-    state.creator = context;
-    addResource(context, state);
-  }
-  return state.ws;
-}
-
-// ------------------------------------------------------------------------------------------------ auto-response pairs
-
-const kPairBytesMax = 2048;
-
-function checkedPairText(value: unknown, what: 'Request' | 'Response'): string {
-  const text = `${value as string}`;
-  const bytes = encodeUtf8(text).byteLength;
-  if (bytes > kPairBytesMax) {
-    throw new RangeError(
-      `${what} cannot be larger than ${kPairBytesMax} bytes. A ${what.toLowerCase()} of size ${bytes} was provided.`,
-    );
-  }
-  return text;
-}
-
-export class WebSocketRequestResponsePair {
-  readonly #request: string;
-  readonly #response: string;
-
-  constructor(request: string, response: string) {
-    this.#request = `${request}`;
-    this.#response = `${response}`;
-  }
-
-  get request(): string {
-    return this.#request;
-  }
-
-  get response(): string {
-    return this.#response;
-  }
-}
-setTag(WebSocketRequestResponsePair.prototype, 'WebSocketRequestResponsePair');
-makeEnumerable(WebSocketRequestResponsePair.prototype, ['request', 'response']);
-
-// The limits are those of setWebSocketAutoResponse, not of the pair.
-export function checkAutoResponse(pair: WebSocketRequestResponsePair): void {
-  checkedPairText(pair.request, 'Request');
-  checkedPairText(pair.response, 'Response');
-}
+export { couple, coupleProblem, socketFromEnd } from './coupling.ts';
+export { WebSocketRequestResponsePair, checkAutoResponse } from './auto_response.ts';
