@@ -1,0 +1,206 @@
+#include "ledger/recovery.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "ledger/segment_scanner.h"
+
+namespace hf::ledger {
+namespace {
+
+struct Found {
+  std::unique_ptr<SegmentFile> file;
+  std::optional<SegmentHeader> header;  // nullopt: never used, or torn when it was about to be
+};
+
+std::unexpected<Error> otherVersion(const std::string& path, std::uint32_t version) {
+  return fail(Errc::kUnsupported, "ledger: " + path + " is of version " + std::to_string(version) + "; this one reads " +
+                                      std::to_string(kFormatVersion));
+}
+
+Result<Mark> readMark(Disk& disk, const std::string& path) {
+  HF_TRY(const auto file, disk.open(path, OpenMode::kRead));
+  std::array<std::uint8_t, sizeof(Mark)> bytes{};
+  HF_TRY(const std::size_t got, file->readAt(0, bytes));
+  const std::optional<Mark> mark = unseal<Mark>(BytesView(bytes).first(got));
+  if (!mark) return fail(Errc::kCorrupt, "ledger: " + path + " is damaged at offset 0");
+  if (mark->version != kFormatVersion) return otherVersion(path, mark->version);
+  return *mark;
+}
+
+// The newer of the two copies: the other may be damaged, or of the file's use before.
+Result<std::optional<SegmentHeader>> readHeader(SegmentFile& segment, const LedgerId& ledger) {
+  Bytes bytes(kSegmentDataStart);
+  HF_TRY(const std::size_t got, segment.file->readAt(0, bytes));
+  bytes.resize(got);
+  std::optional<SegmentHeader> newest;
+  for (const std::uint64_t at : {std::uint64_t{0}, kBlockBytes}) {
+    if (at >= bytes.size()) break;
+    const std::optional<SegmentHeader> copy = unseal<SegmentHeader>(BytesView(bytes).subspan(at));
+    if (copy && (!newest || copy->sequence > newest->sequence)) newest = copy;
+  }
+  if (newest && newest->version != kFormatVersion) return otherVersion(segment.path, newest->version);
+  if (newest && newest->ledger != ledger) {
+    return fail(Errc::kCorrupt, "ledger: " + segment.path + " belongs to another ledger");
+  }
+  return newest;
+}
+
+std::optional<std::uint64_t> segmentNumber(std::string_view name) {
+  if (!name.starts_with(kSegmentPrefix)) return std::nullopt;
+  name.remove_prefix(kSegmentPrefix.size());
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory, const std::vector<std::string>& names,
+                                        const LedgerId& ledger) {
+  std::vector<Found> all;
+  for (const std::string& name : names) {
+    const std::optional<std::uint64_t> number = segmentNumber(name);
+    if (!number) continue;
+    Found found;
+    found.file = std::make_unique<SegmentFile>();
+    found.file->number = *number;
+    found.file->path = directory + "/" + name;
+    HF_TRY(found.file->file, disk.open(found.file->path, OpenMode::kReadWrite));
+    HF_TRY(found.file->bytes, found.file->file->size());
+    HF_TRY(found.header, readHeader(*found.file, ledger));
+    all.push_back(std::move(found));
+  }
+  std::ranges::sort(all, {}, [](const Found& f) { return f.header ? f.header->sequence : 0; });
+  return all;
+}
+
+// Moves what is live from `all` to the front of the result, in order; the rest stays in `all`.
+Result<std::vector<Found>> takeLive(std::vector<Found>& all, std::uint64_t retired) {
+  std::optional<std::size_t> first;
+  std::optional<std::size_t> used;
+  for (std::size_t i = 0; i < all.size(); i++) {
+    if (!all[i].header) continue;
+    if (!used) used = i;
+    if (i > *used && all[i].header->sequence == all[i - 1].header->sequence) {
+      return fail(Errc::kCorrupt, "ledger: " + all[i].file->path + " and " + all[i - 1].file->path +
+                                      " have the same sequence number");
+    }
+    if (all[i].header->start <= retired) first = i;
+  }
+  if (!used) return std::vector<Found>();
+  if (!first) {
+    return fail(Errc::kCorrupt, "ledger: the segment that holds position " + std::to_string(retired) +
+                                    " is missing; the oldest there is " + all[*used].file->path);
+  }
+  std::vector<Found> live;
+  for (std::size_t i = *first; i < all.size(); i++) {
+    if (all[i].file->bytes < all[i].header->segmentBytes) {
+      return fail(Errc::kCorrupt, "ledger: " + all[i].file->path + " ends at offset " +
+                                      std::to_string(all[i].file->bytes) + ", before the end that its header gives");
+    }
+    all[i].file->bytes = all[i].header->segmentBytes;
+    live.push_back(std::move(all[i]));
+  }
+  all.resize(*first);
+  return live;
+}
+
+// What was read may be in the page cache only: written, but not synced, by a process that was killed or whose sync
+// failed. A failed sync leaves pages that look clean, so a further sync alone would say yes and write nothing.
+// Only the last batch, and the header if it is the first, can be in that state (invariant 1).
+Result<void> makeLastDurable(SegmentFile& segment, const SegmentHeader& header, const SegmentScanner& scanner) {
+  SegmentHeader copy = header;
+  Bytes block(kBlockBytes, 0);
+  std::ranges::copy(objectBytes(copy), block.begin());
+  const std::array<BytesView, 2> headers = {block, block};
+  HF_TRY_VOID(segment.file->writeAt(0, headers));
+  if (scanner.lastBatchBytes() > 0) {
+    Bytes batch(scanner.lastBatchBytes());
+    HF_TRY(const std::size_t got, segment.file->readAt(scanner.lastBatchOffset(), batch));
+    if (got != batch.size()) return fail(Errc::kIo, "ledger: " + segment.path + " became shorter while it was read");
+    const std::array<BytesView, 1> parts = {batch};
+    HF_TRY_VOID(segment.file->writeAt(scanner.lastBatchOffset(), parts));
+  }
+  return segment.file->sync();
+}
+
+Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vector<std::string>& names) {
+  const std::string path = options.directory + "/" + std::string(kMarkName);
+  if (std::ranges::find(names, kMarkName) != names.end()) return readMark(disk, path);
+  for (const std::string& name : names) {
+    // The mark is made before the first segment.
+    if (segmentNumber(name)) {
+      return fail(Errc::kCorrupt, "ledger: " + path + " is missing, yet there is " + options.directory + "/" + name);
+    }
+  }
+  Mark mark;
+  options.random->fill(mark.ledger);
+  HF_TRY_VOID(writeMark(disk, options.directory, mark.ledger, 0));
+  return mark;
+}
+
+Result<void> makeDirectory(Disk& disk, const std::string& directory) {
+  HF_TRY(const bool isThere, disk.exists(directory));
+  if (isThere) return {};
+  HF_TRY_VOID(disk.makeDirectories(directory));
+  const std::string parent = std::filesystem::path(directory).parent_path().string();
+  return disk.syncDirectory(parent.empty() ? "." : parent);
+}
+
+}  // namespace
+
+Result<void> writeMark(Disk& disk, const std::string& directory, const LedgerId& id, std::uint64_t retired) {
+  Mark mark;
+  mark.ledger = id;
+  mark.retired = retired;
+  seal(mark);
+  const std::string temporary = directory + "/" + std::string(kMarkTemporaryName);
+  {
+    HF_TRY(const auto file, disk.open(temporary, OpenMode::kCreate));
+    const std::array<BytesView, 1> parts = {objectBytes(mark)};
+    HF_TRY_VOID(file->writeAt(0, parts));
+    HF_TRY_VOID(file->sync());
+  }
+  HF_TRY_VOID(disk.rename(temporary, directory + "/" + std::string(kMarkName)));
+  return disk.syncDirectory(directory);
+}
+
+Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer) {
+  HF_TRY_VOID(makeDirectory(disk, options.directory));
+  // What is there now must be there after the next power loss too: a removed segment that came back would be a second
+  // one with its sequence number.
+  HF_TRY_VOID(disk.syncDirectory(options.directory));
+  HF_TRY(const std::vector<std::string> names, disk.list(options.directory));
+  HF_TRY(const Mark mark, findMark(disk, options, names));
+  HF_TRY(std::vector<Found> all, openSegments(disk, options.directory, names, mark.ledger));
+
+  Recovered recovered;
+  recovered.id = mark.ledger;
+  recovered.retired = mark.retired;
+  for (const Found& found : all) {
+    recovered.nextNumber = std::max(recovered.nextNumber, found.file->number + 1);
+    if (found.header) recovered.lastSequence = std::max(recovered.lastSequence, found.header->sequence);
+  }
+  HF_TRY(std::vector<Found> live, takeLive(all, mark.retired));
+
+  SegmentScanner scanner(mark.retired, replayer);
+  for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
+  HF_TRY_VOID(scanner.finish());
+  if (!live.empty()) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
+
+  recovered.tail = std::max(scanner.tail(), mark.retired);
+  recovered.report = scanner.report();
+  for (std::size_t i = 0; i < live.size(); i++) {
+    const std::uint64_t end = i + 1 < live.size() ? live[i + 1].header->start : recovered.tail;
+    recovered.live.push_back({.file = std::move(live[i].file), .start = live[i].header->start, .end = end});
+  }
+  for (Found& found : all) recovered.spares.push_back(std::move(found.file));
+  return recovered;
+}
+
+}  // namespace hf::ledger
