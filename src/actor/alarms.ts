@@ -36,9 +36,8 @@ export function setAlarm(instance: Instance, where: string, time: unknown, optio
 }
 
 export function deleteAlarm(instance: Instance, options: WriteOptions | undefined): void {
-  // In its own handler: the alarm that runs is deleted anyway when it ends well.
-  if (instance.alarmDeletes) return;
   const commit = native.alarmSet(instance.db(), null);
+  instance.alarmChanged();
   instance.wrote(commit, options?.allowUnconfirmed === true);
 }
 
@@ -150,7 +149,8 @@ class Run implements ActorEvent, AlarmRun {
 
   // The object was reset in the middle of it.
   broken(options: BreakOptions): void {
-    this.#report(options.abandonAlarm === true ? 'abandon' : options.infrastructure === true || options.disconnected === true ? 'retry-uncounted' : 'retry');
+    const counts = options.infrastructure !== true && options.disconnected !== true;
+    this.#report(options.abandonAlarm === true ? 'abandon' : counts ? 'retry' : 'retry-uncounted');
   }
 
   fail(_error: ErrorData): void {

@@ -8,7 +8,7 @@ import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
 import type { Instance } from './instance.ts';
 import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
 import { type ListOptions, listArguments } from './list_options.ts';
-import { storageCloneError } from './rpc_values.ts';
+import { refuseReference, storageCloneError } from './rpc_values.ts';
 import { type SqlStorage, makeSql } from './sql.ts';
 import { type DurableObjectTransaction, runTransaction } from './transaction.ts';
 
@@ -77,6 +77,7 @@ export function getValue(instance: Instance, where: string, key: unknown): unkno
 }
 
 export function putOne(instance: Instance, key: string, value: unknown, unconfirmed: boolean): void {
+  refuseReference(value);
   const db = instance.db();
   let commit: number;
   try {

@@ -40,7 +40,6 @@ export class DurableObjectTransaction {
     const { transactions } = this.#instance;
     if (transactions[transactions.length - 1] === this) transactions.pop();
     native.transactionRollback(this.#instance.db());
-    this.#instance.alarmChanged();
   }
 
   #check(operation: string): void {
