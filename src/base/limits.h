@@ -31,6 +31,11 @@ inline constexpr std::chrono::milliseconds kCpuPerTurnDefault{30'000};
 // Objects (actor, storage; spec durable-objects 4.4, 7.3)
 inline constexpr std::size_t kKeyPlusValueBytesMax = 2'097'152;
 inline constexpr std::size_t kKeysPerCallMax = 128;
+inline constexpr std::size_t kStatementCacheTextBytesMax = 1024 * 1024;
+inline constexpr std::size_t kStatementCacheCountMax = 100;
+inline constexpr std::size_t kDatabasePagesMax = 10ULL * 1024 * 1024 * 1024 / 4096;
+inline constexpr std::chrono::seconds kSqlStatementTimeMax{30};
+inline constexpr std::size_t kOpenObjectFilesMax = 512;
 inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;
 inline constexpr std::size_t kAttachmentBytesMax = 16'384;
 inline constexpr std::size_t kSocketsPerObjectMax = 32'768;

@@ -102,7 +102,8 @@ class Database {
   // A transaction is open (implicit or explicit): what was written is not yet with the ledger.
   [[nodiscard]] virtual bool isDirty() const = 0;
   // Commits the implicit transaction, if one is open and no explicit one is. Returns the ledger position of the
-  // object's last commit, or nullopt if it never committed since it was opened.
+  // object's last commit, also of one made before it was opened if that may not be durable yet; nullopt if all that
+  // can be read is durable. A turn that wrote nothing of effect returns the position of the commit before it.
   virtual Result<std::optional<ledger::Position>> endTurn() = 0;
   // Drops what is not committed (ctx.abort()). The database is broken afterwards, with `why`.
   virtual void abort(Error why) = 0;

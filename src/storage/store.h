@@ -3,6 +3,7 @@
 // Owns:    the ledger, the overlays, the checkpointer's thread, DIR/objects and DIR/ledger.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,7 +23,13 @@ namespace hf::storage {
 
 struct StoreOptions {
   std::string directory;  // DIR of the command line
+  // Pages that are newer than their files. Checkpoints begin at half of it; at four times it commits are refused
+  // (kOverloaded), which happens only when checkpoints fail.
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
+  // What a recovery would replay, before a checkpoint begins.
+  std::uint64_t ledgerBytesMax = 64ULL * 1024 * 1024;
+  // How long after its last Database went an object's file becomes complete.
+  std::chrono::milliseconds closedDelay{1000};
 };
 
 // An alarm known to the index, which is rebuilt at start without opening objects.
@@ -42,7 +49,8 @@ class Store {
   virtual ~Store() = default;
 
   // Opens (creating nothing on disk) the database of `object`. Any shard; the database then belongs to that shard.
-  // `name`: the name the object was reached by, kept beside its alarm. One Database per object at a time.
+  // `name`: the name the object was reached by, kept beside its alarm. One Database per object at a time:
+  // kAlreadyExists while there is another.
   virtual Result<std::unique_ptr<Database>> open(const ObjectKey& object, std::string name) = 0;
 
   // Every alarm known after recovery. Once, before the shards start.
@@ -56,6 +64,10 @@ class Store {
   virtual Result<void> deleteNamespace(const NamespaceId& ns) = 0;
 
   virtual ledger::Ledger& ledger() = 0;
+
+  // Makes every object's file as new as its database was when this was called, and the ledger forget what led there.
+  // Databases may be open and written meanwhile. Blocks on the disk: not on a shard.
+  virtual Result<void> checkpoint() = 0;
 
   // Makes everything durable, checkpoints every object's file and stops the threads. No Database may be open.
   virtual Result<void> close() = 0;

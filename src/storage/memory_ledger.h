@@ -1,0 +1,112 @@
+// For tests: a ledger that remembers records, refuses them when told, and is durable when told.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "ledger/ledger.h"
+
+namespace hf::storage {
+
+struct RememberedCommit {
+  ObjectKey object;
+  std::uint64_t transaction = 0;
+  std::uint32_t pageCount = 0;
+  bool reset = false;
+  std::vector<std::uint32_t> wholePages;
+  std::vector<std::uint32_t> changedPages;
+  std::optional<ledger::AlarmChange> alarm;
+};
+
+class MemoryLedger final : public ledger::Ledger {
+ public:
+  Result<ledger::Position> append(const ledger::CommitRecord& record) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal) return std::unexpected(*refusal);
+    RememberedCommit commit{.object = record.object,
+                            .transaction = record.transaction,
+                            .pageCount = record.pageCount,
+                            .reset = record.reset,
+                            .alarm = record.alarm};
+    for (const ledger::PageImage& page : record.pages) {
+      (page.previous.empty() ? commit.wholePages : commit.changedPages).push_back(page.number);
+    }
+    commits.push_back(std::move(commit));
+    tail_ += 100;
+    if (!held) durable_ = tail_;
+    return ledger::Position{tail_};
+  }
+  Result<ledger::Position> append(const ledger::NamespaceDeletion& deletion) override {
+    const std::lock_guard lock(mutex_);
+    deletions.push_back(deletion.ns);
+    tail_ += 100;
+    if (!held) durable_ = tail_;
+    return ledger::Position{tail_};
+  }
+  ledger::Position tail() const override {
+    const std::lock_guard lock(mutex_);
+    return {tail_};
+  }
+  ledger::Position durable() const override {
+    const std::lock_guard lock(mutex_);
+    return {durable_};
+  }
+  Result<void> waitDurable(ledger::Position position) override {
+    std::unique_lock lock(mutex_);
+    waiting_++;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return durable_ >= position.value; });
+    waiting_--;
+    return {};
+  }
+  void addListener(Executor&, ledger::DurabilityListener&) override {}
+  void removeListener(ledger::DurabilityListener&) override {}
+  Result<void> retire(ledger::Position upTo) override {
+    const std::lock_guard lock(mutex_);
+    retired_ = upTo.value;
+    return {};
+  }
+  ledger::Position retired() const override {
+    const std::lock_guard lock(mutex_);
+    return {retired_};
+  }
+  ledger::LedgerStats stats() const override { return {}; }
+  const ledger::RecoveryReport& recovery() const override { return report_; }
+
+  // Nothing becomes durable until release().
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    held = true;
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    held = false;
+    durable_ = tail_;
+    changed_.notify_all();
+  }
+  void waitUntilSomebodyWaits() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting_ > 0; });
+  }
+
+  // The test's thread, while nobody else uses the store.
+  std::optional<Error> refusal;
+  std::vector<RememberedCommit> commits;
+  std::vector<NamespaceId> deletions;
+  bool held = false;
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  int waiting_ = 0;
+  std::uint64_t tail_ = 0;
+  std::uint64_t durable_ = 0;
+  std::uint64_t retired_ = 0;
+  ledger::RecoveryReport report_;
+};
+
+}  // namespace hf::storage

@@ -1,0 +1,187 @@
+#include "storage/object_files.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace hf::storage {
+namespace {
+
+constexpr std::string_view kSuffix = ".sqlite";
+// Files written before the first of them is synced: the disk works on all of them meanwhile.
+constexpr std::size_t kFilesPerSync = 64;
+
+}  // namespace
+
+std::string ObjectFiles::namespacePath(const NamespaceId& ns) const { return directory_ + "/" + ns.hex(); }
+
+std::string ObjectFiles::folderPath(const ObjectKey& object) const {
+  return namespacePath(object.ns) + "/" + object.id.hex().substr(0, 2);
+}
+
+std::string ObjectFiles::filePath(const ObjectKey& object) const {
+  return folderPath(object) + "/" + object.id.hex() + std::string(kSuffix);
+}
+
+Result<std::shared_ptr<File>> ObjectFiles::openForRead(const ObjectKey& object) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = byObject_.find(object); it != byObject_.end()) {
+      open_.splice(open_.begin(), open_, it->second);
+      return it->second->file;
+    }
+  }
+  HF_TRY(std::shared_ptr<File> file, disk_.open(filePath(object), OpenMode::kRead));
+  const std::lock_guard lock(mutex_);
+  if (byObject_.contains(object)) return file;
+  open_.push_front({.object = object, .file = file});
+  byObject_[object] = open_.begin();
+  if (open_.size() > openFilesMax_) {
+    byObject_.erase(open_.back().object);
+    open_.pop_back();
+  }
+  return file;
+}
+
+void ObjectFiles::closeFile(const ObjectKey& object) {
+  const std::lock_guard lock(mutex_);
+  const auto it = byObject_.find(object);
+  if (it == byObject_.end()) return;
+  open_.erase(it->second);
+  byObject_.erase(it);
+}
+
+std::size_t ObjectFiles::openCount() const {
+  const std::lock_guard lock(mutex_);
+  return open_.size();
+}
+
+Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object) {
+  const std::string path = filePath(object);
+  HF_TRY(const bool exists, disk_.exists(path));
+  if (!exists) return std::nullopt;
+  HF_TRY(const std::shared_ptr<File> file, openForRead(object));
+  HF_TRY(const std::uint64_t size, file->size());
+  if (size % kPageBytes != 0) {
+    return fail(Errc::kCorrupt, path + ": its length, " + std::to_string(size) + ", is not a number of pages");
+  }
+  return static_cast<std::uint32_t>(size / kPageBytes);
+}
+
+Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number,
+                                   std::span<std::uint8_t, kPageBytes> out) {
+  HF_CHECK(number >= 1, "pages are counted from 1");
+  HF_TRY(const std::shared_ptr<File> file, openForRead(object));
+  HF_TRY(const std::size_t read, file->readAt(std::uint64_t{number - 1} * kPageBytes, out));
+  std::memset(out.data() + read, 0, out.size() - read);
+  return {};
+}
+
+Result<void> ObjectFiles::makeDirectory(const std::string& path) {
+  if (madeDirectories_.contains(path)) return {};
+  HF_TRY_VOID(disk_.makeDirectories(path));
+  // Every directory from ours down may be new.
+  for (std::size_t end = path.size(); end > directory_.size(); end = path.rfind('/', end - 1)) {
+    HF_TRY_VOID(disk_.syncDirectory(path.substr(0, path.rfind('/', end - 1))));
+  }
+  HF_TRY_VOID(disk_.syncDirectory(directory_.substr(0, directory_.rfind('/'))));
+  madeDirectories_.insert(path);
+  return {};
+}
+
+Result<std::unique_ptr<File>> ObjectFiles::writeOne(const Copy& copy, std::set<std::string>& changedDirectories) {
+  const OverlaySnapshot& snapshot = *copy.snapshot;
+  const std::string path = filePath(copy.object);
+  const std::string folder = folderPath(copy.object);
+  if (snapshot.pageCount == 0) {
+    closeFile(copy.object);
+    HF_TRY(const bool exists, disk_.exists(path));
+    if (!exists) return nullptr;
+    HF_TRY_VOID(disk_.remove(path));
+    changedDirectories.insert(folder);
+    return nullptr;
+  }
+  HF_TRY_VOID(makeDirectory(folder));
+  HF_TRY(const bool existed, disk_.exists(path));
+  HF_TRY(std::unique_ptr<File> file, disk_.open(path, OpenMode::kCreate));
+  if (!existed) changedDirectories.insert(folder);
+  if (!snapshot.fileCounts) HF_TRY_VOID(file->truncate(0));
+
+  std::vector<BytesView> run;
+  for (std::size_t i = 0; i < snapshot.pages.size();) {
+    const std::uint32_t first = snapshot.pages[i].first;
+    run.clear();
+    do {
+      run.emplace_back(*snapshot.pages[i].second);
+      i++;
+    } while (i < snapshot.pages.size() && snapshot.pages[i].first == first + run.size());
+    HF_TRY_VOID(file->writeAt(std::uint64_t{first - 1} * kPageBytes, run));
+  }
+  const std::uint64_t size = std::uint64_t{snapshot.pageCount} * kPageBytes;
+  HF_TRY(const std::uint64_t sizeNow, file->size());
+  if (sizeNow != size) HF_TRY_VOID(file->truncate(size));
+  return file;
+}
+
+Result<void> ObjectFiles::write(std::span<const Copy> copies) {
+  std::set<std::string> changedDirectories;
+  std::vector<std::unique_ptr<File>> unsynced;
+  const auto syncAll = [&]() -> Result<void> {
+    for (const std::unique_ptr<File>& file : unsynced) HF_TRY_VOID(file->sync());
+    unsynced.clear();
+    return {};
+  };
+  for (const Copy& copy : copies) {
+    HF_TRY(std::unique_ptr<File> file, writeOne(copy, changedDirectories));
+    if (file != nullptr) unsynced.push_back(std::move(file));
+    if (unsynced.size() >= kFilesPerSync) HF_TRY_VOID(syncAll());
+  }
+  HF_TRY_VOID(syncAll());
+  for (const std::string& directory : changedDirectories) HF_TRY_VOID(disk_.syncDirectory(directory));
+  return {};
+}
+
+Result<std::vector<ObjectId>> ObjectFiles::list(const NamespaceId& ns, const std::optional<ObjectId>& after,
+                                                std::size_t limit) {
+  std::vector<ObjectId> ids;
+  HF_TRY(const bool exists, disk_.exists(namespacePath(ns)));
+  if (!exists) return ids;
+  HF_TRY(const std::vector<std::string> folders, disk_.list(namespacePath(ns)));
+  const std::string firstFolder = after ? after->hex().substr(0, 2) : "";
+  for (const std::string& folder : folders) {
+    if (folder < firstFolder) continue;
+    HF_TRY(const std::vector<std::string> names, disk_.list(namespacePath(ns) + "/" + folder));
+    for (const std::string& name : names) {
+      if (ids.size() == limit) return ids;
+      ObjectId id;
+      if (!name.ends_with(kSuffix) ||
+          !fromHex(std::string_view(name).substr(0, name.size() - kSuffix.size()), id.bytes)) {
+        continue;  // not ours
+      }
+      if (!after || id > *after) ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
+Result<void> ObjectFiles::removeNamespace(const NamespaceId& ns) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(open_, [&](const Open& open) {
+      if (open.object.ns != ns) return false;
+      byObject_.erase(open.object);
+      return true;
+    });
+  }
+  const std::string path = namespacePath(ns);
+  std::erase_if(madeDirectories_, [&](const std::string& made) { return made.starts_with(path); });
+  HF_TRY(const bool exists, disk_.exists(path));
+  if (!exists) return {};
+  HF_TRY_VOID(disk_.removeTree(path));
+  return disk_.syncDirectory(directory_);
+}
+
+}  // namespace hf::storage
