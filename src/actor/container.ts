@@ -106,7 +106,14 @@ export class Container {
   }
 
   done(event: ActorEvent): void {
-    if (this.#events.delete(event)) this.instance?.endIo();
+    if (!this.#events.delete(event)) return;
+    this.instance?.endIo();
+    if (this.#events.size === 0) onQuiet?.();
+  }
+
+  // Calls, alarms and socket events under way.
+  get eventCount(): number {
+    return this.#events.size;
   }
 
   #start(): Instance {
@@ -188,6 +195,12 @@ export class Container {
   }
 }
 
+// Told whenever an object has no event left: for a process that waits to stop.
+let onQuiet: (() => void) | undefined;
+export function setQuietListener(listener: () => void): void {
+  onQuiet = listener;
+}
+
 // Idle containers by the second at which they are due. One timer for all.
 let second = 0;
 let ticking = false;
@@ -216,6 +229,12 @@ function tick(): void {
 
 // This isolate's version has been replaced: an object that falls idle is handed over at once.
 let retired = false;
-export function retire(): void {
+export function retire(classes: Iterable<ActorClass>): void {
   retired = true;
+  for (const actorClass of classes) {
+    for (const container of [...actorClass.containers.values()]) {
+      if (container.instance === undefined) container.evict();
+      else if (!container.isBusy) list(container, second + 1);
+    }
+  }
 }

@@ -1,0 +1,100 @@
+// The main module's exports: what each of them is (spec 2.1), and `ctx.exports`.
+
+import { makeNamespace } from '../actor/namespace.ts';
+import { makeCallableFetcher } from '../actor/stubs.ts';
+import { config } from '../web/host.ts';
+import type { ExportReport } from '../web/native.ts';
+import { SafeMap, getPrototypeOf, objectKeys } from '../web/primordials.ts';
+import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from './entrypoints.ts';
+import { actorClasses } from './env.ts';
+import { serviceChannel, serviceFetcher } from './service.ts';
+
+export interface Entrypoint {
+  kind: ExportReport['kind'];
+  value: unknown;
+}
+
+// By export name; 'default' for the default export. Durable Object classes are not here.
+export const entrypoints = new SafeMap<string, Entrypoint>();
+const reports: ExportReport[] = [];
+
+function extendsClass(value: Function, base: Function): boolean {
+  for (let proto: unknown = value; typeof proto === 'function'; proto = getPrototypeOf(proto)) {
+    if (proto === base) return true;
+  }
+  return false;
+}
+
+// The names of the functions that instances of a class inherit.
+function methodNames(value: Function): string[] {
+  const names: string[] = [];
+  for (let proto = value.prototype as object | null; proto !== null && proto !== Object.prototype; proto = getPrototypeOf(proto)) {
+    for (const name of Object.getOwnPropertyNames(proto)) {
+      const descriptor = Object.getOwnPropertyDescriptor(proto, name)!;
+      if (name !== 'constructor' && typeof descriptor.value === 'function' && !names.includes(name)) names.push(name);
+    }
+  }
+  return names;
+}
+
+function isClass(value: Function): boolean {
+  if (typeof value.prototype !== 'object' || value.prototype === null) return false;
+  if (Function.prototype.toString.call(value).startsWith('class')) return true;
+  // A class of older syntax has handlers.
+  return methodNames(value).some((name) => name === 'fetch' || name === 'alarm' || name.startsWith('webSocket'));
+}
+
+function classify(value: unknown): { kind: ExportReport['kind']; handlers: string[]; isLegacy: boolean } {
+  if (typeof value === 'function') {
+    if (extendsClass(value, DurableObject)) return { kind: 'durable-object', handlers: methodNames(value), isLegacy: false };
+    if (extendsClass(value, WorkerEntrypoint)) return { kind: 'entrypoint', handlers: methodNames(value), isLegacy: false };
+    if (extendsClass(value, WorkflowEntrypoint)) return { kind: 'other', handlers: methodNames(value), isLegacy: false };
+    if (isClass(value)) return { kind: 'durable-object', handlers: methodNames(value), isLegacy: true };
+    return { kind: 'other', handlers: [], isLegacy: false };
+  }
+  if (typeof value === 'object' && value !== null) {
+    const handlers = objectKeys(value).filter((key) => typeof (value as Record<string, unknown>)[key] === 'function');
+    return { kind: 'handler-object', handlers, isLegacy: false };
+  }
+  return { kind: 'other', handlers: [], isLegacy: false };
+}
+
+// Runtime.setMain.
+export function setMain(namespace: Record<string, unknown>): ExportReport[] {
+  for (const name of objectKeys(namespace)) {
+    const value = namespace[name];
+    const { kind, handlers, isLegacy } = classify(value);
+    reports.push({ name, kind, handlers });
+    if (kind === 'entrypoint' || kind === 'handler-object') entrypoints.set(name, { kind, value });
+    if (kind !== 'durable-object') continue;
+    actorClasses.forEach((actorClass) => {
+      if (actorClass.className !== name) return;
+      actorClass.userClass = value as Function;
+      actorClass.isLegacy = isLegacy;
+    });
+  }
+  return reports;
+}
+
+// A class without storage of its own: only facets could use it.
+class DurableObjectClass {}
+
+let made: Record<string, unknown> | undefined;
+
+export function workerExports(): Record<string, unknown> {
+  if (made !== undefined) return made;
+  made = {};
+  for (const { name, kind } of reports) {
+    if (kind === 'durable-object') {
+      let value: unknown;
+      actorClasses.forEach((actorClass, ns) => {
+        if (actorClass.className === name) value = makeNamespace(ns, actorClass);
+      });
+      made[name] = value ?? new DurableObjectClass();
+    } else if (kind === 'entrypoint' || kind === 'handler-object') {
+      const withOptions = (options: unknown) => serviceFetcher(config.script, name, (options as { props?: unknown })?.props ?? {});
+      made[name] = makeCallableFetcher(serviceChannel(config.script, name, {}), withOptions, 'LoopbackServiceStub');
+    }
+  }
+  return made;
+}
