@@ -74,7 +74,7 @@ std::optional<HttpRefusal> checkRequestLine(std::string_view line, const HttpSer
   } else if (version == "HTTP/1.0") {
     facts.minor = 0;
   } else if (version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.') {
-    return HttpRefusal{505, "Only HTTP/1.0 and HTTP/1.1 are spoken here."};
+    return HttpRefusal{505, "This version of HTTP is not spoken here."};
   } else {
     return HttpRefusal{400, "The request line is malformed."};
   }
