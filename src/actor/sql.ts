@@ -128,7 +128,7 @@ export class Cursor {
 
   next(): { done: boolean; value?: Row } {
     const row = this.#position.take();
-    return row === undefined ? { done: true } : { done: false, value: this.#position.toObject(row) };
+    return row === undefined ? { done: true, value: undefined } : { done: false, value: this.#position.toObject(row) };
   }
 
   toArray(): Row[] {
@@ -184,7 +184,7 @@ class RowIterator {
   }
   next(): { done: boolean; value?: Row } {
     const row = this.#position.take();
-    return row === undefined ? { done: true } : { done: false, value: this.#position.toObject(row) };
+    return row === undefined ? { done: true, value: undefined } : { done: false, value: this.#position.toObject(row) };
   }
 }
 setPrototypeOf(RowIterator.prototype, iteratorPrototype);
@@ -198,7 +198,7 @@ class RawIterator {
   }
   next(): { done: boolean; value?: SqlValue[] } {
     const row = this.#position.take();
-    return row === undefined ? { done: true } : { done: false, value: row };
+    return row === undefined ? { done: true, value: undefined } : { done: false, value: row };
   }
 }
 setPrototypeOf(RawIterator.prototype, iteratorPrototype);
