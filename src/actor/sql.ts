@@ -126,7 +126,7 @@ export class Cursor {
     this.#position = position;
   }
 
-  next(): { done: boolean; value?: Row } {
+  next(): { done: boolean; value: Row | undefined } {
     const row = this.#position.take();
     return row === undefined ? { done: true, value: undefined } : { done: false, value: this.#position.toObject(row) };
   }
@@ -182,7 +182,7 @@ class RowIterator {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#position = positionOf(cursor);
   }
-  next(): { done: boolean; value?: Row } {
+  next(): { done: boolean; value: Row | undefined } {
     const row = this.#position.take();
     return row === undefined ? { done: true, value: undefined } : { done: false, value: this.#position.toObject(row) };
   }
@@ -196,7 +196,7 @@ class RawIterator {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#position = positionOf(cursor);
   }
-  next(): { done: boolean; value?: SqlValue[] } {
+  next(): { done: boolean; value: SqlValue[] | undefined } {
     const row = this.#position.take();
     return row === undefined ? { done: true, value: undefined } : { done: false, value: row };
   }

@@ -184,8 +184,18 @@ export class DurableObjectStub extends Fetcher {
     this.id = id;
   }
 }
-defineProperty(DurableObjectStub, 'name', { value: 'DurableObject', configurable: true });
 setTag(DurableObjectStub.prototype, 'DurableObject');
+
+// `stub.constructor` must not make stubs; it must still answer instanceof.
+function illegalConstructor(name: string, prototype: object): void {
+  const value = { [name]: function (): never {
+    throw new TypeError('Illegal constructor');
+  } }[name]!;
+  defineProperty(value, 'prototype', { value: prototype, writable: false });
+  defineProperty(prototype, 'constructor', { value, writable: true, configurable: true });
+}
+illegalConstructor('Fetcher', Fetcher.prototype);
+illegalConstructor('DurableObject', DurableObjectStub.prototype);
 
 export function makeFetcher(channel: Channel): Fetcher {
   return new Fetcher(kInternal, channel);

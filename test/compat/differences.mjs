@@ -8,15 +8,6 @@ export const differences = {
     'workerd makes a stub that no call can succeed with; we say at once what is wrong, with the text of idFromString()',
     { value: { error: { name: 'TypeError', message: 'Durable Object ID is not valid for this namespace.' } } },
   ],
-  'rpc: reserved names': [
-    'the constructor of a stub is a class of ours: calling it fails with V8\'s text instead of workerd\'s; a TypeError in both',
-    {
-      value: [
-        { error: { name: 'TypeError', message: "'alarm' is a reserved method and cannot be called over RPC.", remote: true } },
-        { error: { name: 'TypeError', message: "Class constructor DurableObjectStub cannot be invoked without 'new'" } },
-      ],
-    },
-  ],
   'sql: what is not allowed': [
     'SQLite is built without load_extension(), so that it is unknown rather than forbidden (the last of the statements)',
     {"value": {"value": [noTransactions, noTransactions, noTransactions, "not authorized: SQLITE_AUTH", "not authorized: SQLITE_AUTH", "not authorized: SQLITE_AUTH", "no such table: _cf_KV: SQLITE_ERROR", "not authorized: SQLITE_AUTH", "not authorized: SQLITE_AUTH", "not authorized: SQLITE_AUTH", "not authorized: SQLITE_AUTH", "not authorized to use function: sqlite_version at offset 7: SQLITE_ERROR", "cannot VACUUM from within a transaction: SQLITE_ERROR", "no such function: load_extension at offset 7: SQLITE_ERROR"]}},
