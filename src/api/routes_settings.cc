@@ -16,7 +16,9 @@ using catalog::VersionRow;
 Checked<void> store(Core& core, const ScriptRow& script) {
   catalog::Change change;
   change.script = script;
-  return orInternal(core.catalog.commit(change)).and_then([](const auto&) -> Checked<void> { return {}; });
+  const Result<catalog::SnapshotPtr> stored = core.catalog.commit(change);
+  if (!stored) return internal(stored.error());
+  return {};
 }
 
 Task<Answer> getScriptSettings(Core& core, const ApiRequest& request) {
