@@ -154,7 +154,7 @@ TEST_F(CatalogTest, KilledInTheMiddleADeployIsWholeOrAbsent) {
     for (int reads = 0; reads < 3 + round % 3; ++reads) {
       ASSERT_EQ(read(acknowledged[0], &last, sizeof last), static_cast<ssize_t>(sizeof last));
     }
-    usleep(static_cast<useconds_t>(round * 150));
+    usleep(static_cast<useconds_t>(round * 150));  // hf-allow(sleep): each round is killed at another moment
     kill(child, SIGKILL);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);

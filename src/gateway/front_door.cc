@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <random>
 #include <utility>
+
+#include "base/random.h"
 
 namespace hf::gateway {
 namespace {
@@ -59,8 +60,7 @@ Route routeOf(std::string_view hostAndPort, const FrontDoorOptions& options) {
 
 FrontDoor::FrontDoor(Target& target, FrontDoorOptions options, unsigned shard)
     : target_(target), options_(std::move(options)) {
-  std::random_device device;
-  ray_ = (static_cast<std::uint64_t>(device()) << 40) | (static_cast<std::uint64_t>(shard) << 32);
+  ray_ = (systemRandom().next64() << 40) | (static_cast<std::uint64_t>(shard) << 32);
 }
 
 std::string FrontDoor::newRay() {

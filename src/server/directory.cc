@@ -1,7 +1,6 @@
 #include "server/directory.h"
 
 #include <fcntl.h>
-#include <openssl/rand.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "base/check.h"
+#include "base/random.h"
 
 namespace hf::server {
 namespace {
@@ -80,7 +79,7 @@ Result<std::string> readOrMakeToken(const std::string& directory) {
   }
   if (stored.error().code != Errc::kNotFound) return std::unexpected(stored.error());
   std::uint8_t random[20];
-  HF_CHECK(RAND_bytes(random, sizeof random) == 1, "the host's random source works");
+  systemRandom().fill(random);
   const std::string token = toHex(random);
   HF_TRY_VOID(writeSecretFile(path, token + "\n"));
   return token;

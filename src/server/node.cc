@@ -80,7 +80,8 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     log_.error("storage failed: nothing is acknowledged any more", {{"error", why.message}});
     if (api_ != nullptr) api_->setHealth(false, why.message);
     exitCode_ = kExitStorageFailed;
-    if (!draining_) drain();
+    // What still waits, waits for commits that will never be durable.
+    if (!draining_) drain(std::chrono::seconds(1));
   }
 
  private:
@@ -166,10 +167,10 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
 
   // --- the end
 
-  void drain() {
+  void drain(std::chrono::seconds limit = limits::kDrainTimeout) {
     draining_ = true;
     log_.info("draining");
-    loop_.addTimer(systemClock().steady() + limits::kDrainTimeout, [this] {
+    loop_.addTimer(systemClock().steady() + limit, [this] {
       if (stopping_) return;
       log_.warn("requests still run after the drain limit; they are cut");
       stop();
@@ -197,8 +198,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     if (std::exchange(stopping_, true)) return;
     // Listeners and connections end on their own threads, before these stop.
     for (unsigned i = 0; i < servers_.size(); i++) {
-      net::HttpServer* server = servers_[i].release();
-      shards_->loop(i).post([server] { delete server; });
+      shards_->loop(i).post([server = std::move(servers_[i])]() mutable { server.reset(); });
     }
     servers_.clear();
     if (shards_ != nullptr) shards_->stop();

@@ -1,9 +1,9 @@
 // The functions of `Native` (web/native.ts) that concern the isolate itself: log, clone, ids, messages, placement.
 #include "worker/natives.h"
 
-#include <openssl/rand.h>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "worker/isolate.h"
 
 namespace hf::worker {
@@ -126,7 +126,7 @@ struct Isolate::Natives {
 
   static void idRandom(const Info& info) {
     std::array<std::uint8_t, 16> random{};
-    HF_CHECK(RAND_bytes(random.data(), random.size()) == 1, "the host's random source works");
+    systemRandom().fill(random);
     info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
   }
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/random.h"
 #include "js/platform.h"
 #include "worker/isolate.h"
 
@@ -14,11 +15,6 @@ namespace {
 
 // Alarms delivered before other events of the shard get a turn.
 constexpr std::size_t kAlarmsPerRound = 64;
-
-std::uint64_t seed() {
-  std::random_device device;
-  return (static_cast<std::uint64_t>(device()) << 32) | device();
-}
 
 }  // namespace
 
@@ -31,7 +27,7 @@ Shard::Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies,
       runtimeScript_(runtimeScript),
       pipes_(index, group, dependencies.clock),
       snapshot_(std::make_shared<catalog::Snapshot>()),
-      random_(seed()) {}
+      random_(systemRandom().next64()) {}
 
 Shard::~Shard() { HF_CHECK(isolates_.empty(), "clear() has freed every isolate"); }
 
