@@ -48,6 +48,8 @@ const kept = [
   'AbortController', 'AbortSignal', 'Blob', 'CryptoKey', 'CustomEvent', 'DOMException', 'Event', 'EventTarget', 'File',
   'FormData', 'Performance', 'PerformanceEntry', 'PerformanceMark', 'PerformanceMeasure', 'PerformanceObserver', 'PerformanceObserverEntryList', 'PerformanceResourceTiming',
   'TextDecoder', 'TextEncoder', 'URL', 'URLPattern', 'URLSearchParams', 'atob', 'btoa', 'performance',
+  // Not of Workers without nodejs_compat, but Node's HTTP client, which loads with the first fetch, looks for it here.
+  'Buffer',
 ];
 // Loading one loads all of Node's streams: our captured copies must be taken first.
 const streamNames = [
@@ -272,4 +274,12 @@ export function installGlobals(): void {
   installGlobalEvents();
   installRejectionEvents();
   if (flag('nodejs_compat')) installNodeGlobals();
+  else hideForHost();
+}
+
+// What Node's HTTP client needs at run time and user code is not told of.
+function hideForHost(): void {
+  for (const name of ['setImmediate', 'clearImmediate'] as const) {
+    defineProperty(globalThis, name, { value: webTimers[name], writable: true, enumerable: false, configurable: true });
+  }
 }
