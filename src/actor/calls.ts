@@ -9,7 +9,7 @@ import { type ErrorData, errorFromData, errorToData } from '../web/errors.ts';
 import { asksForUpgrade } from '../web/exchange.ts';
 import { native } from '../web/host.ts';
 import { type Frame, type IoContext, currentFrame } from '../web/io.ts';
-import { NativePromise, arraySlice, promiseReject } from '../web/primordials.ts';
+import { NativePromise, arraySlice, noop, promiseReject } from '../web/primordials.ts';
 import { type Request, makeIncomingRequest, requestFlatHeaders, requestSignal, requestState } from '../web/request.ts';
 import { type Response, isResponse, makeReceivedResponse, responseFlatHeaders, responseState } from '../web/response.ts';
 import { couple, socketFromEnd } from '../web/websocket/websocket.ts';
@@ -284,7 +284,7 @@ export function answerValue(reply: Reply, context: IoContext, value: unknown, en
       reply.result(packed);
       ended();
     },
-    ended,
+    noop, // the object broke: its container fails the call
   );
 }
 
@@ -295,7 +295,7 @@ export function answerError(reply: Reply, context: IoContext, data: ErrorData, e
       reply.error(data, true);
       ended();
     },
-    ended,
+    noop, // the object broke: its container fails the call
   );
 }
 
@@ -326,7 +326,7 @@ export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgra
       reply.response(packed);
       ended();
     },
-    ended,
+    noop, // the object broke: its container fails the call
   );
 }
 
