@@ -7,6 +7,7 @@
 //
 // Pings are answered here. While half-open, sending is still allowed.
 // Thread:  the loop's. No event is delivered inside a call of WebSocket's.
+// Owns:    itself, until the connection has ended: dropping the last reference does not end it, abort() does.
 // Memory:  an open socket with nothing under way keeps no buffer.
 #pragma once
 
@@ -65,7 +66,7 @@ class WebSocket {
   // Flow control: allows `messages` more onMessage. Without any allowed nothing is read, not even control frames.
   virtual void next(std::size_t messages = 1) = 0;
 
-  // Ordered. `text` must be UTF-8. May be used before start().
+  // Ordered; what is sent in one round of the loop leaves together. `text` must be UTF-8. May be used before start().
   // kOverloaded: bufferedBytesMax would be passed; nothing was queued. kInvalidArgument: after close().
   // kDisconnected: the client is gone.
   virtual Result<void> sendText(std::string_view text) = 0;
