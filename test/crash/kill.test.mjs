@@ -70,7 +70,8 @@ test(`every acknowledged write survives ${kKills} kills`, { timeout: 600_000 }, 
   });
   const acknowledged = Array(kObjects).fill(0); // calls of add() that were answered
   const attempted = Array(kObjects).fill(0);
-  const armed = Array(kObjects).fill(0);
+  const armed = Array(kObjects).fill(0); // alarms that were acknowledged
+  const tried = Array.from({ length: kObjects }, () => new Set());
 
   const check = async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 16 });
@@ -83,7 +84,8 @@ test(`every acknowledged write survives ${kKills} kills`, { timeout: 600_000 }, 
         assert.ok(state.entries <= attempted[i], `object ${i}: ${state.entries} writes are there, only ${attempted[i]} were tried`);
         assert.equal(state.sum, state.total, `object ${i} shows half a transaction`);
         assert.equal(state.entries, state.count, `object ${i} shows half a transaction`);
-        if (armed[i] > 0) assert.ok((state.armed ?? 0) >= armed[i], `object ${i} lost its alarm`);
+        // Which of several that were set at once came last, only the object knows.
+        if (armed[i] > 0) assert.ok(tried[i].has(state.armed), `object ${i} lost its alarm: ${state.armed}`);
         acknowledged[i] = state.entries;
       }),
     );
@@ -99,8 +101,9 @@ test(`every acknowledged write survives ${kKills} kills`, { timeout: 600_000 }, 
         try {
           if (random() < 0.05) {
             const at = Date.now() + Math.floor(random() * 300);
+            tried[i].add(at);
             const { status } = await server.fetch('crash', `/arm/o${i}?x=${at}`, { agent });
-            if (status === 200) armed[i] = Math.max(armed[i], at);
+            if (status === 200) armed[i]++;
           } else {
             attempted[i]++;
             const { status } = await server.fetch('crash', `/add/o${i}?x=${1 + Math.floor(random() * 100)}`, { agent });
