@@ -36,6 +36,8 @@ class Entry implements HibernatableSink {
   readonly tags: string[];
   ws: WebSocket;
   asleep = false;
+  // Its last event is being handled: it is still listed.
+  isLast = false;
 
   constructor(hibernation: Hibernation, ws: WebSocket, tags: string[]) {
     this.hibernation = hibernation;
@@ -91,7 +93,7 @@ export class Hibernation {
     const { instance } = this.#container;
     if (instance === undefined) return sockets;
     this.#entries.forEach((entry) => {
-      if (isReleased(entry.ws)) this.#entries.delete(entry);
+      if (isReleased(entry.ws) && !entry.isLast) this.#entries.delete(entry);
       else if (tag === undefined || entry.tags.includes(tag)) sockets.push(entry.socket(instance));
     });
     return tag === undefined ? sockets.reverse() : sockets;
@@ -185,6 +187,7 @@ export class Hibernation {
     if (isReleased(entry.ws)) return undefined;
     const ws = entry.socket(instance);
     const { object } = instance;
+    entry.isLast = incoming.kind !== 'message';
     applyIncoming(ws, incoming);
     let result: unknown;
     try {
