@@ -108,6 +108,11 @@ export class Holdfast {
     });
   }
 
+  /** Resolves when the server's log matches. */
+  async logged(pattern) {
+    while (!pattern.test(this.log)) await once(this.child.stderr, 'data');
+  }
+
   /** kill -9. */
   async kill() {
     this.child.kill('SIGKILL');
