@@ -363,11 +363,16 @@ const native = {
   },
   pipeAttach: (end) => attach(end, false),
   pipeSend: (end, data) => arrive(pipes.get(end).peer, typeof data === 'string' ? 'text' : 'binary', typeof data === 'string' ? data : new Uint8Array(data).slice().buffer, 0, ''),
-  pipeClose: (end, code, reason) => arrive(pipes.get(end).peer, 'close', undefined, code, reason),
+  pipeClose: (end, code, reason) => {
+    pipes.get(end).closed = true;
+    arrive(pipes.get(end).peer, 'close', undefined, code, reason);
+  },
   pipeAbort: (end) => {
     const side = pipes.get(end);
     if (side.dead) return;
     side.dead = true;
+    // Both sides have closed: the pipe is only forgotten.
+    if (side.closed && pipes.get(side.peer).closed) return;
     arrive(side.peer, 'gone', undefined, 0, '');
   },
   pipeAck: (end) => post({ kind: 'ack', end: pipes.get(end).peer }),
@@ -461,6 +466,7 @@ parentPort.on('message', (command) => {
       runtime.alarm(command.ns, command.id, command.name, command.scheduledTime, command.retryCount);
       break;
     case 'socket':
+      if (command.event[0] === 'close') pipes.get(command.end).closed = true;
       arrive(pipes.get(command.end).peer, ...command.event);
       break;
     case 'cut':
