@@ -138,6 +138,7 @@ struct LedgerStats {
   std::uint64_t queuedBytes = 0;
   std::uint64_t diskBytes = 0;  // all segment files, spares included
   std::uint64_t segments = 0;   // that hold records not yet retired
+  std::uint64_t spareSegments = 0;
 };
 
 class Ledger {

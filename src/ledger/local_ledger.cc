@@ -83,7 +83,7 @@ Result<Position> LocalLedger::push(Bytes& record) {
     }
     const std::uint64_t need = diskBytesBound(queue_.bytes() + record.size(), options_.segmentBytes);
     if (need <= activeLeft_ || need <= activeLeft_ + pool_.capacity()) break;
-    // Rare: the pool's thread keeps a segment ready. One reservation takes about as long as one sync.
+    // Rare: the pool's thread keeps a segment ready. It reserves, but syncs nothing.
     lock.unlock();
     HF_TRY_VOID(pool_.grow());
     lock.lock();
@@ -180,7 +180,12 @@ Result<void> LocalLedger::write(const Write& plan) {
   const std::uint64_t bytes = sizeof header + batch.bytes;
   if (alignUp(bytes) > bytes) parts.push_back(BytesView(zeros).first(alignUp(bytes) - bytes));
   HF_TRY_VOID(plan.segment->file->writeAt(offset, parts));
-  return plan.segment->file->sync();
+  HF_TRY_VOID(plan.segment->file->sync());
+  if (!plan.segment->isLinked) {
+    HF_TRY_VOID(disk_.syncDirectory(options_.directory));
+    plan.segment->isLinked = true;
+  }
+  return {};
 }
 
 void LocalLedger::publish(const Write& plan) {
@@ -237,7 +242,8 @@ LedgerStats LocalLedger::stats() const {
   LedgerStats stats;
   stats.records = records_;
   stats.syncs = syncs_;
-  stats.diskBytes = pool_.diskBytes();
+  stats.spareSegments = pool_.spares();
+  stats.diskBytes = stats.spareSegments * options_.segmentBytes;
   const std::scoped_lock lock(mutex_);
   stats.queuedBytes = queue_.bytes() + queue_.takenBytes();
   stats.segments = live_.size();

@@ -39,9 +39,9 @@ std::uint64_t SegmentPool::capacity() const {
   return spares_.size() * (options_.segmentBytes - kSegmentDataStart);
 }
 
-std::uint64_t SegmentPool::diskBytes() const {
+std::size_t SegmentPool::spares() const {
   const std::scoped_lock lock(mutex_);
-  return spares_.size() * options_.segmentBytes;
+  return spares_.size();
 }
 
 std::unique_ptr<SegmentFile> SegmentPool::take() {
@@ -58,7 +58,7 @@ std::unique_ptr<SegmentFile> SegmentPool::take() {
 }
 
 Result<void> SegmentPool::grow() {
-  HF_TRY(auto segment, make(Fill::kNo));
+  HF_TRY(auto segment, make(Ready::kReserved));
   const std::scoped_lock lock(mutex_);
   spares_.push_back(std::move(segment));
   return {};
@@ -82,7 +82,7 @@ Result<void> SegmentPool::giveBack(std::vector<std::unique_ptr<SegmentFile>> fil
   return {};
 }
 
-Result<std::unique_ptr<SegmentFile>> SegmentPool::make(Fill fill) {
+Result<std::unique_ptr<SegmentFile>> SegmentPool::make(Ready ready) {
   // Asked before, because a reservation that fails half-way takes the last space from others for a moment.
   HF_TRY(const std::uint64_t freeBytes, disk_.freeBytes(options_.directory));
   if (freeBytes < options_.segmentBytes) {
@@ -96,11 +96,10 @@ Result<std::unique_ptr<SegmentFile>> SegmentPool::make(Fill fill) {
   }
   segment->path = segmentPath(options_.directory, segment->number);
   segment->bytes = options_.segmentBytes;
+  segment->isLinked = false;
   HF_TRY(segment->file, disk_.open(segment->path, OpenMode::kCreateNew));
   Result<void> made = segment->file->allocate(segment->bytes);
-  if (made && fill == Fill::kYes) made = fillWithZeros(*segment);
-  if (made) made = segment->file->sync();
-  if (made) made = disk_.syncDirectory(options_.directory);
+  if (made && ready == Ready::kFilledAndSynced) made = fillAndSync(*segment);
   if (!made) {
     segment->file.reset();
     if (made.error().code != Errc::kCancelled) {
@@ -111,7 +110,7 @@ Result<std::unique_ptr<SegmentFile>> SegmentPool::make(Fill fill) {
   return segment;
 }
 
-Result<void> SegmentPool::fillWithZeros(SegmentFile& segment) {
+Result<void> SegmentPool::fillAndSync(SegmentFile& segment) {
   static const Bytes zeros(256UL * 1024, 0);
   // Synced in steps, so that the writer's syncs do not queue behind one that is long.
   static constexpr std::uint64_t kStepBytes = 4UL * 1024 * 1024;
@@ -126,6 +125,9 @@ Result<void> SegmentPool::fillWithZeros(SegmentFile& segment) {
       if (stopping_) return fail(Errc::kCancelled, "the ledger is being closed");
     }
   }
+  HF_TRY_VOID(segment.file->sync());
+  HF_TRY_VOID(disk_.syncDirectory(options_.directory));
+  segment.isLinked = true;
   return {};
 }
 
@@ -135,7 +137,7 @@ void SegmentPool::keepReady() {
     wake_.wait(lock, [this] { return stopping_ || (wants_ && spares_.size() < options_.spareSegments); });
     if (stopping_) return;
     lock.unlock();
-    Result<std::unique_ptr<SegmentFile>> segment = make(Fill::kYes);
+    Result<std::unique_ptr<SegmentFile>> segment = make(Ready::kFilledAndSynced);
     lock.lock();
     if (segment) {
       spares_.push_back(std::move(*segment));

@@ -1,7 +1,7 @@
 // Segment files that hold nothing yet (or nothing any more) and whose space is reserved: what the writer takes when a
 // segment is full. A thread keeps `spareSegments` of them ready, filled with zeros: a sync after writing into bytes
 // that were written before changes no metadata, which makes it up to twice as fast.
-// Thread:  any. grow and giveBack block on the disk.
+// Thread:  any. giveBack blocks on the disk.
 // Owns:    its files until they are taken. Borrows the Disk.
 // Errors:  kNoSpace, kIo: as the disk says; nothing is half made then.
 #pragma once
@@ -25,6 +25,7 @@ struct SegmentFile {
   std::uint64_t number = 0;  // in its name; says nothing about the order
   std::uint64_t bytes = 0;
   std::unique_ptr<File> file;
+  bool isLinked = true;  // the directory's entry is durable
 };
 
 struct SegmentPoolOptions {
@@ -47,18 +48,18 @@ class SegmentPool final {
   [[nodiscard]] std::uint64_t capacity() const;
   // The file that waits longest; nullptr if there is none. Does not touch the disk.
   std::unique_ptr<SegmentFile> take();
-  // Makes one more file now, without filling it: the slow way, when the thread did not keep up or has failed.
+  // Makes one more file now, without filling or syncing it: when the thread did not keep up or has failed. Reserving
+  // space changes memory only, so a shard may do it; the file is not linked until the writer has seen to that.
   Result<void> grow();
   // Files whose records are retired: kept for reuse as far as they are wanted, otherwise removed. An error
   // leaves the rest of them where they are, for the next start to find.
   Result<void> giveBack(std::vector<std::unique_ptr<SegmentFile>> files);
-  // Bytes on disk.
-  [[nodiscard]] std::uint64_t diskBytes() const;
+  [[nodiscard]] std::size_t spares() const;
 
  private:
-  enum class Fill : bool { kNo, kYes };
-  Result<std::unique_ptr<SegmentFile>> make(Fill fill);
-  Result<void> fillWithZeros(SegmentFile& segment);
+  enum class Ready : bool { kReserved, kFilledAndSynced };
+  Result<std::unique_ptr<SegmentFile>> make(Ready ready);
+  Result<void> fillAndSync(SegmentFile& segment);
   void keepReady();
 
   // Fixed once made
