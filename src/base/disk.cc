@@ -107,6 +107,24 @@ class SystemFile final : public File {
   const std::string path_;
 };
 
+class SystemFileSystem final : public FileSystem {
+ public:
+  SystemFileSystem(int fd, std::string directory) : fd_(fd), directory_(std::move(directory)) {}
+  ~SystemFileSystem() override { ::close(fd_); }
+  SystemFileSystem(const SystemFileSystem&) = delete;
+  SystemFileSystem& operator=(const SystemFileSystem&) = delete;
+
+  Result<void> sync() override {
+    if (::syncfs(fd_) != 0) return systemFailure(errno, "sync file system of", directory_);
+    return {};
+  }
+
+ private:
+  // Fixed once made
+  const int fd_;
+  const std::string directory_;
+};
+
 class SystemDisk final : public Disk {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
@@ -177,6 +195,12 @@ class SystemDisk final : public Disk {
     ::close(fd);
     if (code != 0) return systemFailure(code, "fsync directory", directory);
     return {};
+  }
+
+  Result<std::unique_ptr<FileSystem>> openFileSystem(const std::string& directory) override {
+    const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return systemFailure(errno, "open directory", directory);
+    return std::make_unique<SystemFileSystem>(fd, directory);
   }
 
   Result<bool> exists(const std::string& path) override {

@@ -32,6 +32,16 @@ class File {
   virtual Result<std::uint64_t> size() = 0;
 };
 
+// The file system that a directory lies on.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // Everything that was written, made, renamed or removed on it before, by whomever, becomes durable: for many files one
+  // wait of the disk instead of many. Reports whatever failed since openFileSystem; then nothing may be assumed about
+  // what was written since the last success.
+  virtual Result<void> sync() = 0;
+};
+
 // kRead and kReadWrite: the file must be there. kCreate: made if missing. kCreateNew: must not be there. Files that are
 // made are the owner's only.
 enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreate, kCreateNew };
@@ -51,6 +61,8 @@ class Disk {
   virtual Result<void> removeTree(const std::string& path) = 0;
   // Makes creations, renames and removals in `directory` durable.
   virtual Result<void> syncDirectory(const std::string& directory) = 0;
+  // Open it before writing what its sync() shall cover. The directory must be there.
+  virtual Result<std::unique_ptr<FileSystem>> openFileSystem(const std::string& directory) = 0;
   virtual Result<bool> exists(const std::string& path) = 0;
   virtual Result<std::uint64_t> freeBytes(const std::string& path) = 0;
 };

@@ -61,6 +61,29 @@ class FaultFile final : public File {
   const std::string path_;
 };
 
+class FaultFileSystem final : public FileSystem {
+ public:
+  FaultFileSystem(FaultDisk& disk, std::unique_ptr<FileSystem> inner, std::string directory)
+      : disk_(disk), inner_(std::move(inner)), directory_(std::move(directory)) {}
+
+  Result<void> sync() override {
+    HF_TRY_VOID(disk_.begin(FaultDisk::Operation::kSync, directory_));
+    disk_.waitWhileHeld(directory_);
+    return inner_->sync();
+  }
+
+ private:
+  // Fixed once made
+  FaultDisk& disk_;
+  const std::unique_ptr<FileSystem> inner_;
+  const std::string directory_;
+};
+
+Result<std::unique_ptr<FileSystem>> FaultDisk::openFileSystem(const std::string& directory) {
+  HF_TRY(std::unique_ptr<FileSystem> inner, inner_.openFileSystem(directory));
+  return std::make_unique<FaultFileSystem>(*this, std::move(inner), directory);
+}
+
 FaultDisk::FaultDisk(Disk& inner, std::string controlDirectory) : inner_(inner), control_(std::move(controlDirectory)) {}
 
 bool FaultDisk::isFlagged(const char* flag, const std::string& path) const {

@@ -37,6 +37,7 @@ class FaultDisk final : public Disk {
   Result<void> remove(const std::string& path) override;
   Result<void> removeTree(const std::string& path) override;
   Result<void> syncDirectory(const std::string& directory) override;
+  Result<std::unique_ptr<FileSystem>> openFileSystem(const std::string& directory) override;
   Result<bool> exists(const std::string& path) override;
   Result<std::uint64_t> freeBytes(const std::string& path) override;
 
@@ -55,6 +56,7 @@ class FaultDisk final : public Disk {
 
  private:
   friend class FaultFile;
+  friend class FaultFileSystem;
   struct Failure {
     std::uint64_t in = 0;  // 0: none planned
     Errc error = Errc::kIo;

@@ -59,9 +59,7 @@ class SimFile final : public File {
       inode_->dirty.clear();
       return fail(Errc::kIo, "fdatasync " + path_ + ": simulated failure");
     }
-    inode_->durable.resize(inode_->now.size());
-    for (const std::uint64_t sector : inode_->dirty) copySector(sector);
-    inode_->dirty.clear();
+    makeDurable();
     return {};
   }
 
@@ -89,6 +87,13 @@ class SimFile final : public File {
     return static_cast<std::uint64_t>(inode_->now.size());
   }
 
+  // With the disk's lock held.
+  void makeDurable() {
+    inode_->durable.resize(inode_->now.size());
+    for (const std::uint64_t sector : inode_->dirty) copySector(sector);
+    inode_->dirty.clear();
+  }
+
  private:
   [[nodiscard]] Result<void> alive() const {
     if (life_ != disk_.life_) return fail(Errc::kIo, path_ + ": opened before the power was lost");
@@ -111,6 +116,42 @@ class SimFile final : public File {
   const std::string path_;
   const std::uint64_t life_;
 };
+
+class SimFileSystem final : public FileSystem {
+ public:
+  explicit SimFileSystem(SimDisk& disk) : disk_(disk), life_(disk.life_) {}
+
+  Result<void> sync() override {
+    const std::scoped_lock lock(disk_.mutex_);
+    if (life_ != disk_.life_) return fail(Errc::kIo, "file system: opened before the power was lost");
+    HF_TRY_VOID(disk_.alive());
+    HF_TRY_VOID(disk_.step());
+    const bool fails = disk_.syncFailsIn_ && --*disk_.syncFailsIn_ == 0;
+    for (const auto& [path, inode] : disk_.now_) {
+      if (inode == nullptr) continue;
+      if (!fails) SimFile(disk_, inode, path).makeDurable();
+      inode->dirty.clear();
+    }
+    if (fails) {
+      disk_.syncFailsIn_.reset();
+      return fail(Errc::kIo, "syncfs: simulated failure");
+    }
+    for (const SimDisk::Change& change : disk_.journal_) SimDisk::apply(change, disk_.durable_);
+    disk_.journal_.clear();
+    return {};
+  }
+
+ private:
+  // Fixed once made
+  SimDisk& disk_;
+  const std::uint64_t life_;
+};
+
+Result<std::unique_ptr<FileSystem>> SimDisk::openFileSystem(const std::string& directory) {
+  const std::scoped_lock lock(mutex_);
+  HF_TRY_VOID(alive());
+  return std::make_unique<SimFileSystem>(*this);
+}
 
 Result<void> SimDisk::alive() const {
   if (!hasPower_) return fail(Errc::kIo, "the simulated machine has no power");

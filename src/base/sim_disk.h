@@ -34,6 +34,7 @@ class SimDisk final : public Disk {
   Result<void> remove(const std::string& path) override;
   Result<void> removeTree(const std::string& path) override;
   Result<void> syncDirectory(const std::string& directory) override;
+  Result<std::unique_ptr<FileSystem>> openFileSystem(const std::string& directory) override;
   Result<bool> exists(const std::string& path) override;
   Result<std::uint64_t> freeBytes(const std::string& path) override;
 
@@ -55,6 +56,7 @@ class SimDisk final : public Disk {
 
  private:
   friend class SimFile;
+  friend class SimFileSystem;
   struct Inode {
     Bytes now;
     Bytes durable;

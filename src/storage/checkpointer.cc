@@ -142,7 +142,7 @@ Result<void> Checkpointer::copy(const Overlays& overlays, const std::vector<Over
 Result<void> Checkpointer::fullRound() {
   HF_TRY_VOID(source_.removeDeleted());
   context_.wholeOnly.store(true, std::memory_order_release);
-  for (const auto& overlay : source_.allOverlays()) overlay->beginCheckpoint();
+  for (const auto& overlay : source_.allOverlays()) overlay->awaitCommit();
   const ledger::Position upTo = context_.ledger->tail();
   // Asked again: an object may have been opened and written in between.
   Overlays overlays = source_.allOverlays();

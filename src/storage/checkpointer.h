@@ -1,8 +1,8 @@
 // Copies what is durable in the ledger to the objects' files, and lets the ledger forget it.
 //
 // A full round, with T the ledger's tail at its beginning:
-//   1. From now on every page is appended whole (OverlayContext::wholeOnly), those in overlays included, so no change
-//      after T builds on an image before it. T is read.
+//   1. From now on every page is appended whole (OverlayContext::wholeOnly), so no change after T builds on an image
+//      before it. When the commits that did not see this yet are through, T is read.
 //   2. Overlays are taken down: immutable images, shared with the shards, which go on. Then the alarms.
 //   3. Once all that is durable in the ledger it is written to the files, which are synced, and so are the alarms.
 //   4. Images that did not change meanwhile leave the overlays, under each object's lock. The ledger retires T.

@@ -18,6 +18,7 @@ constexpr char kEarlierCriticalError[] = "Cannot commit transaction due to an ea
 Error refused(const Error& why) {
   switch (why.code) {
     case Errc::kNoSpace:
+    case Errc::kLimit:  // a transaction that no segment can hold
       return {Errc::kNoSpace, "database or disk is full: SQLITE_FULL"};
     case Errc::kOverloaded:
       return {Errc::kOverloaded, "Durable Object is overloaded. Too much data queued."};

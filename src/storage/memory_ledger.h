@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -48,8 +49,14 @@ class MemoryLedger final : public ledger::Ledger {
     return ledger::Position{tail_};
   }
   ledger::Position tail() const override {
-    const std::lock_guard lock(mutex_);
-    return {tail_};
+    if (beforeTail) std::exchange(beforeTail, nullptr)();
+    ledger::Position tail;
+    {
+      const std::lock_guard lock(mutex_);
+      tail = {tail_};
+    }
+    if (afterTail) std::exchange(afterTail, nullptr)();
+    return tail;
   }
   ledger::Position durable() const override {
     const std::lock_guard lock(mutex_);
@@ -95,6 +102,9 @@ class MemoryLedger final : public ledger::Ledger {
 
   // The test's thread, while nobody else uses the store.
   std::optional<Error> refusal;
+  // Run once, by the next call of tail(): before and after it has looked.
+  mutable std::function<void()> beforeTail;
+  mutable std::function<void()> afterTail;
   std::vector<RememberedCommit> commits;
   std::vector<NamespaceId> deletions;
   bool held = false;

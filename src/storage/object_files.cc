@@ -11,8 +11,8 @@ namespace hf::storage {
 namespace {
 
 constexpr std::string_view kSuffix = ".sqlite";
-// Files written before the first of them is synced: the disk works on all of them meanwhile.
-constexpr std::size_t kFilesPerSync = 64;
+// From so many files on, one sync of the file system is cheaper than one for each.
+constexpr std::size_t kFilesSyncedOneByOne = 4;
 
 }  // namespace
 
@@ -80,15 +80,15 @@ Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number
   return {};
 }
 
-Result<void> ObjectFiles::makeDirectory(const std::string& path) {
+Result<void> ObjectFiles::makeDirectory(const std::string& path, std::set<std::string>& changedDirectories) {
   if (madeDirectories_.contains(path)) return {};
   HF_TRY_VOID(disk_.makeDirectories(path));
   // Every directory from ours down may be new.
-  for (std::size_t end = path.size(); end > directory_.size(); end = path.rfind('/', end - 1)) {
-    HF_TRY_VOID(disk_.syncDirectory(path.substr(0, path.rfind('/', end - 1))));
+  std::string parent = path;
+  while (parent.size() >= directory_.size()) {
+    parent.resize(parent.rfind('/'));
+    changedDirectories.insert(parent);
   }
-  HF_TRY_VOID(disk_.syncDirectory(directory_.substr(0, directory_.rfind('/'))));
-  madeDirectories_.insert(path);
   return {};
 }
 
@@ -104,7 +104,7 @@ Result<std::unique_ptr<File>> ObjectFiles::writeOne(const Copy& copy, std::set<s
     changedDirectories.insert(folder);
     return nullptr;
   }
-  HF_TRY_VOID(makeDirectory(folder));
+  HF_TRY_VOID(makeDirectory(folder, changedDirectories));
   HF_TRY(const bool existed, disk_.exists(path));
   HF_TRY(std::unique_ptr<File> file, disk_.open(path, OpenMode::kCreate));
   if (!existed) changedDirectories.insert(folder);
@@ -127,20 +127,26 @@ Result<std::unique_ptr<File>> ObjectFiles::writeOne(const Copy& copy, std::set<s
 }
 
 Result<void> ObjectFiles::write(std::span<const Copy> copies) {
+  if (copies.empty()) return {};
   std::set<std::string> changedDirectories;
+  std::unique_ptr<FileSystem> fileSystem;
+  if (copies.size() > kFilesSyncedOneByOne) {
+    HF_TRY(fileSystem, disk_.openFileSystem(directory_.substr(0, directory_.rfind('/'))));
+  }
   std::vector<std::unique_ptr<File>> unsynced;
-  const auto syncAll = [&]() -> Result<void> {
-    for (const std::unique_ptr<File>& file : unsynced) HF_TRY_VOID(file->sync());
-    unsynced.clear();
-    return {};
-  };
   for (const Copy& copy : copies) {
     HF_TRY(std::unique_ptr<File> file, writeOne(copy, changedDirectories));
-    if (file != nullptr) unsynced.push_back(std::move(file));
-    if (unsynced.size() >= kFilesPerSync) HF_TRY_VOID(syncAll());
+    if (file != nullptr && fileSystem == nullptr) unsynced.push_back(std::move(file));
   }
-  HF_TRY_VOID(syncAll());
-  for (const std::string& directory : changedDirectories) HF_TRY_VOID(disk_.syncDirectory(directory));
+  if (fileSystem != nullptr) {
+    HF_TRY_VOID(fileSystem->sync());
+  } else {
+    for (const std::unique_ptr<File>& file : unsynced) HF_TRY_VOID(file->sync());
+    for (const std::string& directory : changedDirectories) HF_TRY_VOID(disk_.syncDirectory(directory));
+  }
+  for (const Copy& copy : copies) {
+    if (copy.snapshot->pageCount > 0) madeDirectories_.insert(folderPath(copy.object));
+  }
   return {};
 }
 

@@ -56,7 +56,7 @@ class ObjectFiles final {
   Result<std::shared_ptr<File>> openForRead(const ObjectKey& object);
   void closeFile(const ObjectKey& object);
   Result<std::unique_ptr<File>> writeOne(const Copy& copy, std::set<std::string>& changedDirectories);
-  Result<void> makeDirectory(const std::string& path);
+  Result<void> makeDirectory(const std::string& path, std::set<std::string>& changedDirectories);
   [[nodiscard]] std::string namespacePath(const NamespaceId& ns) const;
   [[nodiscard]] std::string folderPath(const ObjectKey& object) const;
   [[nodiscard]] std::string filePath(const ObjectKey& object) const;
@@ -67,7 +67,7 @@ class ObjectFiles final {
   const std::size_t openFilesMax_;
 
   // The writing thread only
-  std::set<std::string> madeDirectories_;
+  std::set<std::string> madeDirectories_;  // durable
 
   mutable std::mutex mutex_;
   // Guarded by mutex_. Newest use in front.

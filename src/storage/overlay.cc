@@ -134,10 +134,7 @@ void Overlay::forget() {
   fileKnown_ = true;
 }
 
-void Overlay::beginCheckpoint() {
-  const std::lock_guard lock(mutex_);
-  for (auto& [number, entry] : pages_) entry.isBase = false;
-}
+void Overlay::awaitCommit() const { const std::lock_guard lock(mutex_); }
 
 std::optional<OverlaySnapshot> Overlay::snapshot() {
   const std::lock_guard lock(mutex_);

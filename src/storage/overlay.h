@@ -97,8 +97,8 @@ class Overlay final {
   Result<void> replay(const ledger::RecoveredCommit& commit);
   void forget();
 
-  // Checkpoint: every page goes to the ledger whole from now on.
-  void beginCheckpoint();
+  // Checkpoint: a commit that did not see OverlayContext::wholeOnly is with the ledger when it returns.
+  void awaitCommit() const;
   // nullopt: the file is complete.
   [[nodiscard]] std::optional<OverlaySnapshot> snapshot();
   // `snapshot` is in the file, synced: what has not changed since leaves the overlay.
