@@ -40,7 +40,7 @@ const std::vector<Case>& refused() {
       {"chunked in disguise", get("Transfer-Encoding: \x0b" "chunked\r\n"), 400},
       {"chunked with a blank before the colon", get("Transfer-Encoding : chunked\r\n"), 400},
       {"chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-      {"a chunk size that is none", get("Transfer-Encoding: chunked\r\n") + "x\r\n", 400},
+      {"a chunk size that is none", get("Transfer-Encoding: chunked\r\n") + "xyz\r\n", 400},
       {"a signed chunk size", get("Transfer-Encoding: chunked\r\n") + "+1\r\na\r\n", 400},
       {"a chunk size that overflows", get("Transfer-Encoding: chunked\r\n") + "11111111111111111\r\n", 400},
       {"a chunk without its end", get("Transfer-Encoding: chunked\r\n") + "1\r\nabcd\r\n", 400},
