@@ -44,43 +44,55 @@ export interface ResponseParts {
   data: BodyData | null; // of the producer, until it has been made local or lent
 }
 
-export interface Outgoing {
+// Where a stub's calls go.
+export interface Channel {
+  // Takes a call to its target; runs no user code. Failures go to the call.
+  dispatch(call: Outgoing): void;
+  // The property that a stub was asked for last: most stubs are asked for one again and again.
+  lastName: string | undefined;
+  lastProperty: unknown;
+}
+
+// A call of this isolate on its way, and the place its answer comes to.
+export class Outgoing implements Reply {
   readonly frame: Frame;
-  readonly reply: LocalReply;
   readonly path: readonly string[];
   // undefined: reads a property. Not used by a fetch.
   readonly args: unknown[] | undefined;
   readonly request: OutgoingRequest | undefined;
-}
-
-// Where a stub's calls go.
-export interface Channel {
-  // Takes a call to its target; runs no user code. Failures go to its reply.
-  dispatch(call: Outgoing): void;
-}
-
-// The answer to a caller in this isolate.
-export class LocalReply implements Reply {
-  readonly #frame: Frame;
-  readonly #resolve: (value: unknown) => void;
+  readonly #resolve: (value: any) => void;
   readonly #reject: (error: unknown) => void;
   #settled = false;
 
-  constructor(frame: Frame, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
-    this.#frame = frame;
+  constructor(
+    frame: Frame,
+    path: readonly string[],
+    args: unknown[] | undefined,
+    request: OutgoingRequest | undefined,
+    resolve: (value: any) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.frame = frame;
+    this.path = path;
+    this.args = args;
+    this.request = request;
     this.#resolve = resolve;
     this.#reject = reject;
     frame.context.beginIo();
   }
 
-  #settle(settle: () => void): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    const { context, section } = this.#frame;
-    context.enter(section, () => {
-      context.endIo();
-      settle();
-    });
+  // After the caller's output gate.
+  leave(channel: Channel): void {
+    const { context } = this.frame;
+    if (outputIsOpen(context)) {
+      channel.dispatch(this);
+      return;
+    }
+    afterOutput(
+      context,
+      () => channel.dispatch(this),
+      (error) => this.threw(error),
+    );
   }
 
   pack(value: unknown): unknown {
@@ -88,7 +100,13 @@ export class LocalReply implements Reply {
   }
 
   result(value: unknown): void {
-    this.#settle(() => this.#resolve(value));
+    if (this.#settled) return;
+    this.#settled = true;
+    const { context, section } = this.frame;
+    context.enter(section, () => {
+      context.endIo();
+      this.#resolve(value);
+    });
   }
 
   packResponse(parts: ResponseParts, frame: Frame): ResponseParts {
@@ -97,16 +115,26 @@ export class LocalReply implements Reply {
   }
 
   response(parts: unknown): void {
-    this.#settle(() => this.#resolve(parts));
+    this.result(parts);
   }
 
   error(data: ErrorData, remote: boolean): void {
-    this.#settle(() => this.#reject(errorFromData(data, remote)));
+    this.#fail(() => errorFromData(data, remote));
   }
 
   // An exception of the caller's own side.
   threw(error: unknown): void {
-    this.#settle(() => this.#reject(error));
+    this.#fail(() => error);
+  }
+
+  #fail(makeError: () => unknown): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { context, section } = this.frame;
+    context.enter(section, () => {
+      context.endIo();
+      this.#reject(makeError());
+    });
   }
 }
 
@@ -121,13 +149,7 @@ export function callThrough(channel: Channel, path: readonly string[], args: unk
     return promiseReject(error);
   }
   return new NativePromise((resolve, reject) => {
-    const reply = new LocalReply(frame, resolve, reject);
-    const call: Outgoing = { frame, reply, path, args: copied, request: undefined };
-    afterOutput(
-      frame.context,
-      () => channel.dispatch(call),
-      (error) => reply.threw(error),
-    );
+    new Outgoing(frame, path, copied, undefined, resolve, reject).leave(channel);
   });
 }
 
@@ -136,17 +158,12 @@ const noPath: readonly string[] = ['fetch'];
 function sendRequest(channel: Channel, request: OutgoingRequest, signal: AbortSignal | undefined): Promise<ResponseParts> {
   const frame = currentFrame();
   return new NativePromise<ResponseParts>((resolve, reject) => {
-    const reply = new LocalReply(frame, resolve as (value: unknown) => void, reject);
+    const call = new Outgoing(frame, noPath, undefined, request, resolve, reject);
     if (signal !== undefined) {
-      if (signal.aborted) return reply.threw(signal.reason);
-      signal.addEventListener('abort', () => reply.threw(signal.reason), { once: true });
+      if (signal.aborted) return call.threw(signal.reason);
+      signal.addEventListener('abort', () => call.threw(signal.reason), { once: true });
     }
-    const call: Outgoing = { frame, reply, path: noPath, args: undefined, request };
-    afterOutput(
-      frame.context,
-      () => channel.dispatch(call),
-      (error) => reply.threw(error),
-    );
+    call.leave(channel);
   });
 }
 
@@ -268,39 +285,49 @@ export class RemoteReply implements Reply {
   }
 }
 
-// Answers with a value, after the callee's output gate. `ended` runs when the answer has left.
-export function answerValue(reply: Reply, context: IoContext, value: unknown, ended: () => void): void {
+// The callee's side of a call, told when its answer has left.
+export interface Served {
+  ended(): void;
+}
+
+// Answers with a value, after the callee's output gate.
+export function answerValue(reply: Reply, context: IoContext, value: unknown, served: Served): void {
   let packed: unknown;
   try {
     packed = reply.pack(value, context);
     if (packed === value && !isPrimitive(value) && !outputIsOpen(context)) packed = copyForRpc(value);
   } catch (error) {
-    answerError(reply, context, errorToData(error), ended);
+    answerError(reply, context, errorToData(error), served);
+    return;
+  }
+  if (outputIsOpen(context)) {
+    reply.result(packed);
+    served.ended();
     return;
   }
   afterOutput(
     context,
     () => {
       reply.result(packed);
-      ended();
+      served.ended();
     },
     noop, // the object broke: its container fails the call
   );
 }
 
-export function answerError(reply: Reply, context: IoContext, data: ErrorData, ended: () => void): void {
+export function answerError(reply: Reply, context: IoContext, data: ErrorData, served: Served): void {
   afterOutput(
     context,
     () => {
       reply.error(data, true);
-      ended();
+      served.ended();
     },
     noop, // the object broke: its container fails the call
   );
 }
 
 // Answers with what a fetch handler returned.
-export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgrade: boolean, ended: () => void): void {
+export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgrade: boolean, served: Served): void {
   let packed: unknown;
   try {
     if (!isResponse(value)) throw new TypeError(kNotResponse);
@@ -317,14 +344,14 @@ export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgra
     };
     packed = reply.packResponse(parts, frame);
   } catch (error) {
-    answerError(reply, frame.context, errorToData(error), ended);
+    answerError(reply, frame.context, errorToData(error), served);
     return;
   }
   afterOutput(
     frame.context,
     () => {
       reply.response(packed);
-      ended();
+      served.ended();
     },
     noop, // the object broke: its container fails the call
   );

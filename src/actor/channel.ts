@@ -10,7 +10,6 @@ import { type Request } from '../web/request.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   type Channel,
-  LocalReply,
   type Outgoing,
   RemoteReply,
   type Reply,
@@ -58,7 +57,9 @@ class ObjectCall implements ActorEvent {
     this.#reply.error(error, false);
   }
 
-  readonly #ended = (): void => this.#container.done(this);
+  ended(): void {
+    this.#container.done(this);
+  }
 
   run(instance: Instance): void {
     let result: unknown;
@@ -95,8 +96,8 @@ class ObjectCall implements ActorEvent {
 
   #returned(instance: Instance, value: unknown): void {
     if (instance.ended) return;
-    if (this.#request === undefined) answerValue(this.#reply, instance, value, this.#ended);
-    else answerResponse(this.#reply, instance.root.frame, value, wantsUpgrade(this.#request), this.#ended);
+    if (this.#request === undefined) answerValue(this.#reply, instance, value, this);
+    else answerResponse(this.#reply, instance.root.frame, value, wantsUpgrade(this.#request), this);
   }
 
   #threw(instance: Instance, error: unknown, isUserCode: boolean): void {
@@ -106,14 +107,14 @@ class ObjectCall implements ActorEvent {
     if (isUserCode && this.#request === undefined && Error.isError(error) && data.type !== 'DOMException') {
       data.props.push('durableObjectId', instance.where);
     }
-    answerError(this.#reply, instance, data, this.#ended);
+    answerError(this.#reply, instance, data, this);
   }
 }
 
 // ------------------------------------------------------------------------------------------------ a caller's side
 
 interface PendingCall {
-  reply: LocalReply;
+  reply: Outgoing;
   channel: ObjectChannel | undefined;
   address: number; // of the isolate that has the call; 0: not known yet
 }
@@ -122,7 +123,7 @@ let nextCall = 1;
 const pending = new SafeMap<number, PendingCall>();
 
 // A call to another isolate: answered by result, response, error or the isolate's end.
-export function awaitAnswer(reply: LocalReply, address: number, channel: ObjectChannel | undefined): number {
+export function awaitAnswer(reply: Outgoing, address: number, channel: ObjectChannel | undefined): number {
   const id = nextCall++;
   pending.set(id, { reply, channel, address });
   return id;
@@ -142,6 +143,8 @@ const closed = new FinalizationRegistry<{ id: number; link: { address: number } 
 });
 
 export class ObjectChannel implements Channel {
+  lastName: string | undefined = undefined;
+  lastProperty: unknown = undefined;
   readonly #ns: string;
   readonly #id: string;
   readonly #name: string | undefined;
@@ -159,7 +162,7 @@ export class ObjectChannel implements Channel {
 
   dispatch(call: Outgoing): void {
     if (this.#broken !== undefined) {
-      call.reply.error(this.#broken, false);
+      call.error(this.#broken, false);
       return;
     }
     let container = this.#container;
@@ -172,7 +175,7 @@ export class ObjectChannel implements Channel {
       return;
     }
     const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-    container.accept(new ObjectCall(container, call.reply, call.path, call.args, request));
+    container.accept(new ObjectCall(container, call, call.path, call.args, request));
   }
 
   #send(call: Outgoing): void {
@@ -183,7 +186,7 @@ export class ObjectChannel implements Channel {
       closed.register(this, this.#remote);
     }
     const { id, link } = this.#remote;
-    const answer = awaitAnswer(call.reply, link.address, this);
+    const answer = awaitAnswer(call, link.address, this);
     const request = call.request === undefined ? undefined : requestMessage(call.request, call.frame);
     try {
       native.sendToActor(
@@ -197,7 +200,7 @@ export class ObjectChannel implements Channel {
     } catch (error) {
       dropAnswer(answer);
       if (request !== undefined) unlendBody(request[4]);
-      call.reply.threw(error);
+      call.threw(error);
     }
   }
 
@@ -312,7 +315,7 @@ function sayOpenedLater(address: number, channel: number): void {
   });
 }
 
-function answered(id: number, from: number): LocalReply | undefined {
+function answered(id: number, from: number): Outgoing | undefined {
   const call = pending.get(id);
   if (call === undefined) return undefined;
   pending.delete(id);

@@ -28,7 +28,6 @@ const needsFullUrl = flag('durable_object_fetch_requires_full_url');
 const hasGetPutDelete = !flag('fetcher_no_get_put_delete');
 
 let channelOf: (stub: unknown) => Channel | undefined;
-const properties = new WeakMap<object, PropertyHandler>();
 
 // `stub.foo`, `stub.foo.bar`: callable, and a promise of the property's value.
 class PropertyHandler implements ProxyHandler<Function> {
@@ -91,10 +90,7 @@ delete (arrow as any).name;
 delete (arrow as any).length;
 
 function makeProperty(channel: Channel, path: readonly string[]): unknown {
-  const handler = new PropertyHandler(channel, path);
-  const property = new Proxy(arrow, handler);
-  properties.set(property, handler);
-  return property;
+  return new Proxy(arrow, new PropertyHandler(channel, path));
 }
 
 // The end of a stub's prototype chain.
@@ -103,7 +99,10 @@ const wildcard = new Proxy(Object.create(Object.prototype) as object, {
     if (typeof key === 'symbol' || key in ObjectPrototype) return Reflect.get(ObjectPrototype, key, receiver);
     if (key === 'then') return undefined;
     const channel = channelOf(receiver);
-    return channel === undefined ? undefined : makeProperty(channel, [key]);
+    if (channel === undefined) return undefined;
+    if (channel.lastName === key) return channel.lastProperty;
+    channel.lastName = key;
+    return (channel.lastProperty = makeProperty(channel, [key]));
   },
   has(_target, key): boolean {
     return typeof key === 'string' || key in ObjectPrototype;
@@ -210,7 +209,7 @@ export function isStub(value: unknown): boolean {
 }
 
 stubNames.push((value) => {
-  if (typeof value === 'function' && properties.has(value)) return 'An RpcProperty';
+  if (typeof value === 'function' && value instanceof RpcProperty) return 'An RpcProperty';
   if (!isStub(value)) return undefined;
   return value instanceof DurableObjectStub ? 'A Durable Object stub' : 'A service stub';
 });

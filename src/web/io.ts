@@ -56,6 +56,8 @@ export function stopResources(context: IoContext): void {
 export interface Frame {
   readonly context: IoContext;
   readonly section: Section | null;
+  // Runs something under this frame; made by the frame's first turn. Entering anew would copy a map on every turn.
+  scope?: (run: () => void) => void;
 }
 
 // Under this frame Node's own machinery runs for us (its HTTP client): no turn, no user code.
@@ -92,6 +94,7 @@ export function runAsHost<T>(run: () => T): T {
 }
 
 let turnsHaveRun = false;
+const takeSnapshot: () => (run: () => void) => void = AsyncLocalStorage.snapshot.bind(AsyncLocalStorage);
 
 // True when the caller is Node's own code: it finds our timers in the global object. (User code runs without a frame only
 // while modules are evaluated, before the first turn.)
@@ -128,7 +131,9 @@ export function runTurn(): boolean {
     head = 0;
   }
   turnsHaveRun = true;
-  frames.run(turn.frame, turn.run);
+  const { frame } = turn;
+  frame.scope ??= frames.run(frame, takeSnapshot);
+  frame.scope(turn.run);
   return head < queue.length;
 }
 

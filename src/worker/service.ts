@@ -78,11 +78,11 @@ export function invoke(target: Target, context: RequestContext): Invocation {
 // One call of a stateless entrypoint, in a context of its own.
 function serve(target: Target, reply: Reply, path: readonly string[], args: unknown[] | undefined, request: Request | undefined): void {
   const context = new RequestContext();
-  const ended = (): void => context.release();
-  const threw = (error: unknown): void => answerError(reply, context, errorToData(error), ended);
+  const served = { ended: (): void => context.release() };
+  const threw = (error: unknown): void => answerError(reply, context, errorToData(error), served);
   const returned = (value: unknown): void => {
-    if (request === undefined) answerValue(reply, context, value, ended);
-    else answerResponse(reply, context.frame, value, wantsUpgrade(request), ended);
+    if (request === undefined) answerValue(reply, context, value, served);
+    else answerResponse(reply, context.frame, value, wantsUpgrade(request), served);
   };
   context.enter(null, () => {
     let result: unknown;
@@ -98,6 +98,8 @@ function serve(target: Target, reply: Reply, path: readonly string[], args: unkn
 }
 
 class ServiceChannel implements Channel {
+  lastName: string | undefined = undefined;
+  lastProperty: unknown = undefined;
   readonly #script: string;
   readonly #target: Target;
 
@@ -107,17 +109,17 @@ class ServiceChannel implements Channel {
   }
 
   dispatch(call: Outgoing): void {
-    const { reply, request } = call;
+    const { request } = call;
     let address: number = config.address;
     if (this.#script !== config.script) {
       address = native.scriptAddress(this.#script);
-      if (address === 0) return reply.threw(new Error(kNotFound));
+      if (address === 0) return call.threw(new Error(kNotFound));
     }
     if (address === config.address) {
-      serve(this.#target, reply, call.path, call.args, request === undefined ? undefined : requestHere(request, call.frame));
+      serve(this.#target, call, call.path, call.args, request === undefined ? undefined : requestHere(request, call.frame));
       return;
     }
-    const answer = awaitAnswer(reply, address, undefined);
+    const answer = awaitAnswer(call, address, undefined);
     const message = request === undefined ? undefined : requestMessage(request, call.frame);
     try {
       native.send(
@@ -129,7 +131,7 @@ class ServiceChannel implements Channel {
     } catch (error) {
       dropAnswer(answer);
       if (message !== undefined) unlendBody(message[4]);
-      reply.threw(error);
+      call.threw(error);
     }
   }
 }
