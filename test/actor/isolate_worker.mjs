@@ -491,6 +491,9 @@ parentPort.on('message', (command) => {
     case 'turns':
       post({ kind: 'answer', ask: command.ask, value: turns });
       break;
+    case 'drain':
+      runtime.drain(() => post({ kind: 'answer', ask: command.ask, value: true }));
+      break;
     case 'activity':
       post({ kind: 'answer', ask: command.ask, value: runtime.activity() });
       break;
