@@ -45,8 +45,8 @@ class EventLoop final : public Executor {
   // Does nothing when the id is unknown.
   void unwatchFd(std::uint64_t id);
 
-  // `hook` runs at the end of every round, before the loop sleeps: for work that is worth gathering (flushes, wake-ups).
-  // What a hook posts runs in the next round. Returns an id, never 0.
+  // `hook` runs at the end of every round, before the loop sleeps: for work that is worth gathering (flushes,
+  // wake-ups). What a hook posts runs in the next round. Returns an id, never 0.
   std::uint64_t addRoundHook(std::function<void()> hook);
   void removeRoundHook(std::uint64_t id);
 

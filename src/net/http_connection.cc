@@ -101,11 +101,19 @@ void HttpConnection::advance() {
   advancing_ = true;
   for (bool more = true; more;) {
     switch (state_) {
-      case State::kHead: more = readHead(); break;
-      case State::kExchange: more = serveExchange(); break;
-      case State::kDiscard: more = discardBody(); break;
+      case State::kHead:
+        more = readHead();
+        break;
+      case State::kExchange:
+        more = serveExchange();
+        break;
+      case State::kDiscard:
+        more = discardBody();
+        break;
       case State::kLinger:
-      case State::kClosed: more = false; break;
+      case State::kClosed:
+        more = false;
+        break;
     }
   }
   advancing_ = false;
@@ -147,7 +155,8 @@ bool HttpConnection::readHead() {
   }
   refusal = checkHead(text.substr(0, end), host_.options(), facts_);
   RequestParser::Head head;
-  if (!refusal && !parser_.parseHead(text.substr(0, end), head)) refusal = HttpRefusal{400, "The request is malformed."};
+  if (!refusal && !parser_.parseHead(text.substr(0, end), head))
+    refusal = HttpRefusal{400, "The request is malformed."};
   if (refusal) {
     refuse(*refusal);
     return true;
@@ -160,7 +169,8 @@ bool HttpConnection::readHead() {
   bodyDone_ = parser_.isDone();
   continueSent_ = false;
   since_ = steadyNow();
-  const auto exchange = std::make_shared<HttpExchange>(shared_from_this(), std::move(head), facts_, peerAddress(), peerPort_);
+  const auto exchange =
+      std::make_shared<HttpExchange>(shared_from_this(), std::move(head), facts_, peerAddress(), peerPort_);
   exchange_ = exchange.get();
   host_.handler().onRequest(exchange);
   return true;

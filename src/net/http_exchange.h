@@ -64,7 +64,7 @@ class HttpExchange final : public Exchange {
   const bool hasBody_;
   const bool isWebSocketUpgrade_;
   // Loop thread only
-  std::shared_ptr<HttpConnection> connection_;  // shared with the transport; null when detached
+  std::shared_ptr<HttpConnection> connection_;                   // shared with the transport; null when detached
   Error lost_{Errc::kDisconnected, "the response is complete"};  // what calls get once detached
   Completion<Result<Bytes>> reading_;
   std::vector<Completion<Result<void>>> writing_;

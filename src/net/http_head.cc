@@ -100,7 +100,8 @@ std::optional<HttpRefusal> checkContentLength(std::string_view value, HeadFacts&
   return std::nullopt;
 }
 
-std::optional<HttpRefusal> checkKnownField(std::string_view name, std::string_view value, HeadFacts& facts, Seen& seen) {
+std::optional<HttpRefusal> checkKnownField(std::string_view name, std::string_view value, HeadFacts& facts,
+                                           Seen& seen) {
   const auto is = [&](std::string_view known) { return equalsIgnoringCase(name, known); };
   switch (name.size()) {
     case 4:
@@ -135,7 +136,8 @@ std::optional<HttpRefusal> checkKnownField(std::string_view name, std::string_vi
       }
       if (!is("transfer-encoding")) break;
       if (++seen.transferEncodings > 1) return HttpRefusal{400, "Transfer-Encoding is given twice."};
-      if (!equalsIgnoringCase(value, "chunked")) return HttpRefusal{501, "Only the chunked transfer coding is implemented."};
+      if (!equalsIgnoringCase(value, "chunked"))
+        return HttpRefusal{501, "Only the chunked transfer coding is implemented."};
       facts.chunked = true;
       break;
     case 21:

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "net/fuzz_support.h"
+#include "net/memory_transport.h"
 #include "net/websocket.h"
 
 namespace hf::net {
@@ -46,7 +46,8 @@ class Handler final : public HttpHandler {
   void read(std::shared_ptr<Exchange> exchange, std::string text, std::string body) {
     waiting_++;
     Exchange& source = *exchange;
-    source.readBody([this, exchange = std::move(exchange), text = std::move(text), body = std::move(body)](Result<Bytes> chunk) mutable {
+    source.readBody([this, exchange = std::move(exchange), text = std::move(text),
+                     body = std::move(body)](Result<Bytes> chunk) mutable {
       waiting_--;
       if (!chunk) {
         // How much of the body came before depends on the pieces.

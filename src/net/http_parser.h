@@ -30,8 +30,8 @@ class RequestParser final {
     Step step = Step::kMore;
     std::size_t consumed = 0;  // of `input`; what is left must be shown again, with more behind it
   };
-  // Decodes what there is of the body and appends it to `out`; at most about `bytesMax`. kMore with nothing consumed and
-  // nothing decoded: more input is needed.
+  // Decodes what there is of the body and appends it to `out`; at most about `bytesMax`. kMore with nothing consumed
+  // and nothing decoded: more input is needed.
   BodyStep parseBody(BytesView input, std::size_t bytesMax, Bytes& out);
   // Head and body have been read.
   [[nodiscard]] bool isDone() const;

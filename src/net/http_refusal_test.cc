@@ -37,7 +37,10 @@ const std::vector<Case>& refused() {
       {"an unknown coding", get("Transfer-Encoding: gzip\r\n"), 501},
       {"chunked is not last", get("Transfer-Encoding: chunked, gzip\r\n"), 501},
       {"chunked twice", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), 400},
-      {"chunked in disguise", get("Transfer-Encoding: \x0b" "chunked\r\n"), 400},
+      {"chunked in disguise",
+       get("Transfer-Encoding: \x0b"
+           "chunked\r\n"),
+       400},
       {"chunked with a blank before the colon", get("Transfer-Encoding : chunked\r\n"), 400},
       {"chunked in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
       {"a chunk size that is none", get("Transfer-Encoding: chunked\r\n") + "xyz\r\n", 400},
@@ -76,7 +79,8 @@ const std::vector<Case>& refused() {
          std::string many;
          for (std::size_t i = 0; i < limits::kHeaderCountMax + 1; i++) many += "X: y\r\n";
          return many;
-       }()), 431},
+       }()),
+       431},
       {"headers too large", get("X: " + std::string(limits::kHeaderBytesMax, 'x') + "\r\n"), 431},
       {"a header without end", "GET / HTTP/1.1\r\nX: " + std::string(limits::kHeaderBytesMax + 1000, 'x'), 431},
       {"a target too long", "GET /" + std::string(limits::kTargetBytesMax, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
@@ -121,10 +125,11 @@ TEST(HttpRefusal, RefusesTheSameWhenItComesByteByByte) {
 TEST(HttpRefusal, TakesWhatIsOnlyUnusual) {
   TestServer server([](const std::shared_ptr<Exchange>& exchange) { exchange->respond({}, {}); });
   for (const std::string& request :
-       {std::string("GET /a|b{}^`\"<>?x[]=\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("GET / HTTP/1.1\r\nHost:\r\n\r\n"),
-        std::string("OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"), std::string("M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n"),
-        std::string("GET / HTTP/1.0\r\n\r\n"), get("!#$%&'*+-.^_`|~09azAZ: x\r\n"),
-        get("X:\t\"quoted, \\\" and \xff\" \r\n"), get("Content-Length: 00\r\n")}) {
+       {std::string("GET /a|b{}^`\"<>?x[]=\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost:\r\n\r\n"), std::string("OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"),
+        std::string("M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n"), std::string("GET / HTTP/1.0\r\n\r\n"),
+        get("!#$%&'*+-.^_`|~09azAZ: x\r\n"), get("X:\t\"quoted, \\\" and \xff\" \r\n"),
+        get("Content-Length: 00\r\n")}) {
     SCOPED_TRACE(request);
     Client client(server.port());
     client.send(request);

@@ -1,8 +1,8 @@
 #include "net/http_server.h"
 
-#include <boost/asio/ip/tcp.hpp>
 #include <algorithm>
 #include <array>
+#include <boost/asio/ip/tcp.hpp>
 #include <vector>
 
 #include "base/check.h"
@@ -37,7 +37,8 @@ class HttpServer::Impl final : public ConnectionHost, public LoopResource, publi
         listenFd_(socket.fd) {
     const auto shortest = std::min({options_.headerTimeout, options_.idleTimeout, options_.bodyTimeout,
                                     options_.writeTimeout, options_.lingerTimeout});
-    sweepInterval_ = std::clamp<std::chrono::milliseconds>(shortest / 4, std::chrono::milliseconds(5), std::chrono::milliseconds(1000));
+    sweepInterval_ = std::clamp<std::chrono::milliseconds>(shortest / 4, std::chrono::milliseconds(5),
+                                                           std::chrono::milliseconds(1000));
   }
   ~Impl() {
     if (listenFd_ >= 0) ::close(listenFd_);
@@ -49,7 +50,8 @@ class HttpServer::Impl final : public ConnectionHost, public LoopResource, publi
     loop_.impl().add(*this);
     boost::system::error_code error;
     acceptor_.emplace(loop_.impl().context());
-    acceptor_->assign(isV6_ ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), std::exchange(listenFd_, -1), error);
+    acceptor_->assign(isV6_ ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), std::exchange(listenFd_, -1),
+                      error);
     HF_CHECK(!error, "a listening socket can be watched");
     awaitAccept();
   }
@@ -137,7 +139,8 @@ class HttpServer::Impl final : public ConnectionHost, public LoopResource, publi
     if (connections_.size() >= options_.connectionsMax) {
       static constexpr std::string_view kFull =
           "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-      HF_IGNORE(::send(fd, kFull.data(), kFull.size(), MSG_DONTWAIT | MSG_NOSIGNAL), "the client is turned away anyhow");
+      HF_IGNORE(::send(fd, kFull.data(), kFull.size(), MSG_DONTWAIT | MSG_NOSIGNAL),
+                "the client is turned away anyhow");
       ::close(fd);
       return;
     }
@@ -205,7 +208,8 @@ HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 HttpServer::~HttpServer() { impl_->stop(); }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::create(EventLoop& loop, HttpHandler& handler, HttpServerOptions options) {
+Result<std::unique_ptr<HttpServer>> HttpServer::create(EventLoop& loop, HttpHandler& handler,
+                                                       HttpServerOptions options) {
   HF_TRY(const ListenSocket socket, openListenSocket(options.host, options.port, options.sharing));
   // The loop's context belongs to its thread, so everything of it is made and used there.
   auto impl = std::make_shared<Impl>(loop, handler, std::move(options), socket);

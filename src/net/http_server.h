@@ -1,6 +1,7 @@
 // HTTP/1.1 server: connections on one event loop, one exchange at a time on each.
 //
-// Everything here happens on the loop's thread. Completions and callbacks are never run inside the call that takes them.
+// Everything here happens on the loop's thread. Completions and callbacks are never run inside the call that takes
+// them.
 #pragma once
 
 #include <chrono>
@@ -45,7 +46,8 @@ struct ResponseHead {
 };
 
 // One request and its response. Held by the handler until it has answered.
-// Ends:    with respond(), finish(), abort() or acceptWebSocket(). Dropping the last reference earlier answers 500 if no
+// Ends:    with respond(), finish(), abort() or acceptWebSocket(). Dropping the last reference earlier answers 500 if
+// no
 //          response was started, otherwise aborts.
 // Errors:  once the client is gone, completions carry kDisconnected (kTimeout when it was too slow) and the other calls
 //          do nothing.
@@ -89,8 +91,8 @@ class Exchange {
   // Nothing is read from the socket before WebSocket::start().
   virtual std::shared_ptr<WebSocket> acceptWebSocket(HeaderList headers, WebSocketOptions options) = 0;
 
-  // Called once, if the client goes away (or is cut off for slowness) before the response is finished. A client that has
-  // only closed its sending side counts as gone, but still gets a response that is made all the same.
+  // Called once, if the client goes away (or is cut off for slowness) before the response is finished. A client that
+  // has only closed its sending side counts as gone, but still gets a response that is made all the same.
   virtual void onClosed(Task callback) = 0;
 };
 
@@ -101,8 +103,8 @@ class HttpHandler {
   virtual void onRequest(std::shared_ptr<Exchange> exchange) = 0;
 };
 
-// kAlone: nobody else may listen on the port. kFirst: later servers of this process may join; an unrelated listener is an
-// error. kJoin: shares the port of a kFirst server; the kernel spreads connections over all of them.
+// kAlone: nobody else may listen on the port. kFirst: later servers of this process may join; an unrelated listener is
+// an error. kJoin: shares the port of a kFirst server; the kernel spreads connections over all of them.
 enum class PortSharing : std::uint8_t { kAlone, kFirst, kJoin };
 
 struct HttpServerOptions {
@@ -116,7 +118,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds headerTimeout = limits::kHeaderTimeout;  // first byte to end of head
   std::chrono::milliseconds idleTimeout = limits::kIdleTimeout;      // between requests
   std::chrono::milliseconds bodyTimeout = limits::kBodyTimeout;      // without a byte, while the handler waits for some
-  std::chrono::milliseconds writeTimeout = limits::kWriteTimeout;    // without progress, while there is something to send
+  std::chrono::milliseconds writeTimeout = limits::kWriteTimeout;  // without progress, while there is something to send
   std::chrono::milliseconds lingerTimeout{2'000};  // how long a closed connection is read, so that the answer arrives
 };
 

@@ -11,10 +11,10 @@
 namespace hf::net {
 namespace {
 
+using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using std::chrono::milliseconds;
 
 std::string plain(std::string_view body, std::string_view extra = "") {
   return "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: " + std::to_string(body.size()) + "\r\n" +
@@ -56,7 +56,9 @@ TEST(HttpServer, HandsTheRequestOverAsItWasSent) {
     seen.push(kept);
   });
   Client client(server.port());
-  client.send("PUT http://h/p?q=1 HTTP/1.1\r\nhOsT:h\r\nX-Two: a\r\nx-two: \t b \t\r\nEmpty:\r\nLatin: \xe4\r\nContent-Length: 0\r\n\r\n");
+  client.send(
+      "PUT http://h/p?q=1 HTTP/1.1\r\nhOsT:h\r\nX-Two: a\r\nx-two: \t b \t\r\nEmpty:\r\nLatin: \xe4\r\nContent-Length: "
+      "0\r\n\r\n");
   client.readResponse();
   const std::shared_ptr<Exchange> exchange = seen.next();
   EXPECT_EQ(exchange->method(), "PUT");
@@ -66,7 +68,8 @@ TEST(HttpServer, HandsTheRequestOverAsItWasSent) {
   EXPECT_NE(exchange->peerPort(), 0);
   EXPECT_EQ(exchange->contentLength(), 0U);
   EXPECT_FALSE(exchange->hasBody());
-  const HeaderList expected = {{"hOsT", "h"}, {"X-Two", "a"}, {"x-two", "b"}, {"Empty", ""}, {"Latin", "\xe4"}, {"Content-Length", "0"}};
+  const HeaderList expected = {{"hOsT", "h"}, {"X-Two", "a"},    {"x-two", "b"},
+                               {"Empty", ""}, {"Latin", "\xe4"}, {"Content-Length", "0"}};
   EXPECT_EQ(*findHeader(exchange->headers(), "X-TWO"), "a");
   EXPECT_EQ(exchange->takeHeaders(), expected);
   EXPECT_TRUE(exchange->headers().empty());
@@ -85,7 +88,9 @@ TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
     answerWithTarget(exchange);
   });
   Client client(server.port());
-  client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.send(
+      "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /3 "
+      "HTTP/1.1\r\nHost: a\r\n\r\n");
   while (started == 0) server.thread.run([] {});
   EXPECT_EQ(started, 1);
   server.thread.run([&] { answerWithTarget(std::exchange(first, nullptr)); });
@@ -108,7 +113,8 @@ TEST(HttpServer, ReadsBodiesHoweverTheyArrive) {
   TestServer server(echoBody);
   const std::string counted = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world";
   const std::string chunked =
-      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n6;a=b;c=\"d e\"\r\n world\r\n000\r\nTrailer: x\r\n\r\n";
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n6;a=b;c=\"d e\"\r\n "
+      "world\r\n000\r\nTrailer: x\r\n\r\n";
   for (const std::string& request : {counted, chunked}) {
     Client client(server.port());
     client.send(request + request);
@@ -198,7 +204,8 @@ TEST(HttpServer, StreamsChunkedWithALengthOrUntilTheEnd) {
   });
   Client client(server.port());
   client.send(kGet);
-  EXPECT_EQ(client.readChunked(), "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n5\r\nefghi\r\n0\r\n\r\n");
+  EXPECT_EQ(client.readChunked(),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n5\r\nefghi\r\n0\r\n\r\n");
   client.send("GET /9 HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(client.readResponse(), "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabcdefghi");
   client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -287,9 +294,7 @@ TEST(HttpServer, AReaderPullsTheBodyAndNothingIsReadAhead) {
     received += bytes;
   }
   sender.join();
-  server.thread.run([&] {
-    open->readBody([&](Result<Bytes> chunk) { got.push(chunk && chunk->empty() ? 1 : 2); });
-  });
+  server.thread.run([&] { open->readBody([&](Result<Bytes> chunk) { got.push(chunk && chunk->empty() ? 1 : 2); }); });
   EXPECT_EQ(got.next(), 1U);
   server.thread.run([&] { std::exchange(open, nullptr)->respond({}, {}); });
   EXPECT_THAT(client.readResponse(), StartsWith("HTTP/1.1 200"));
@@ -359,7 +364,8 @@ TEST(HttpServer, TellsWhenTheClientGoesAway) {
     exchange->onClosed([&] { events.push("closed"); });
     open = std::move(exchange);
     if (open->target() == "/body") {
-      open->readBody([&](Result<Bytes> chunk) { events.push(chunk ? "chunk" : std::string(errcName(chunk.error().code))); });
+      open->readBody(
+          [&](Result<Bytes> chunk) { events.push(chunk ? "chunk" : std::string(errcName(chunk.error().code))); });
     }
     events.push("request");
   });
@@ -378,7 +384,8 @@ TEST(HttpServer, TellsWhenTheClientGoesAway) {
     EXPECT_EQ(events.next(), "request");
     client.reset();
     EXPECT_EQ(events.next(), "closed");
-    server.thread.run([&] { open->write(bytesOf("x"), [&](Result<void> done) { events.push(done ? "written" : "lost"); }); });
+    server.thread.run(
+        [&] { open->write(bytesOf("x"), [&](Result<void> done) { events.push(done ? "written" : "lost"); }); });
     EXPECT_EQ(events.next(), "lost");
     forget();
   }
@@ -415,7 +422,10 @@ TEST(HttpServer, AForgottenExchangeIsAnswered) {
 
 TEST(HttpServer, RefusesToSendAHeadThatWouldSplitTheResponse) {
   TestServer server([](const std::shared_ptr<Exchange>& exchange) {
-    exchange->respond({.headers = {{"x", exchange->target() == "/bad" ? "a\r\nset-cookie: b" : "fine"}, {"transfer-encoding", "gzip"}, {"content-length", "999"}}}, bytesOf("12"));
+    exchange->respond({.headers = {{"x", exchange->target() == "/bad" ? "a\r\nset-cookie: b" : "fine"},
+                                   {"transfer-encoding", "gzip"},
+                                   {"content-length", "999"}}},
+                      bytesOf("12"));
   });
   Client client(server.port());
   client.send("GET /bad HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -52,7 +52,7 @@ Result<Where> resolve(const std::string& host, std::uint16_t port) {
 }
 
 Error systemError(const Where& where, int error) {
-  const Errc code = error == EADDRINUSE               ? Errc::kAlreadyExists
+  const Errc code = error == EADDRINUSE                 ? Errc::kAlreadyExists
                     : error == EACCES || error == EPERM ? Errc::kPermission
                     : error == EADDRNOTAVAIL            ? Errc::kInvalidArgument
                                                         : Errc::kIo;

@@ -117,7 +117,8 @@ Result<void> readPartHead(std::string_view head, FormPart& part) {
     }
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = trim(line.substr(colon + 1));
-    if (!isHeaderValue(value)) return fail(Errc::kInvalidArgument, "multipart: a part's header holds a control character");
+    if (!isHeaderValue(value))
+      return fail(Errc::kInvalidArgument, "multipart: a part's header holds a control character");
     if (equalsIgnoringCase(name, "content-disposition")) {
       HF_TRY_VOID(readDisposition(value, part, named));
     } else if (equalsIgnoringCase(name, "content-type")) {
@@ -163,12 +164,14 @@ Result<std::vector<FormPart>> parseMultipart(BytesView body, std::string_view bo
   const std::string delimiter = "\r\n" + dashes;
   std::vector<FormPart> parts;
   // RFC 2046 allows a preamble; nobody sends one with form data, and what looks like one is a wrong boundary.
-  if (!text.starts_with(dashes)) return fail(Errc::kInvalidArgument, "multipart: the body does not begin with its boundary");
+  if (!text.starts_with(dashes))
+    return fail(Errc::kInvalidArgument, "multipart: the body does not begin with its boundary");
   std::size_t at = dashes.size();
   for (;;) {
     if (text.substr(at).starts_with("--")) return parts;  // what follows is an epilogue
     while (at < text.size() && isBlank(text[at])) at++;
-    if (!text.substr(at).starts_with("\r\n")) return fail(Errc::kInvalidArgument, "multipart: a boundary's line does not end");
+    if (!text.substr(at).starts_with("\r\n"))
+      return fail(Errc::kInvalidArgument, "multipart: a boundary's line does not end");
     at += 2;
     if (parts.size() == kPartsMax) return fail(Errc::kLimit, "multipart: there are too many parts");
     // A part without headers begins with the empty line.

@@ -1,4 +1,5 @@
-// multipart/form-data (RFC 7578) out of a body that is in memory as a whole. Strict: what is not well-formed is an error.
+// multipart/form-data (RFC 7578) out of a body that is in memory as a whole. Strict: what is not well-formed is an
+// error.
 #pragma once
 
 #include <optional>
@@ -24,7 +25,8 @@ std::optional<std::string> multipartBoundary(std::string_view contentType);
 // The boundary of a body that looks like multipart, whatever its Content-Type says: the first line after "--".
 std::optional<std::string> sniffMultipartBoundary(BytesView body);
 
-// Parts in their order. kInvalidArgument with what was wrong; kLimit: more than 10,000 parts, or a part's head above 16 KiB.
+// Parts in their order. kInvalidArgument with what was wrong; kLimit: more than 10,000 parts, or a part's head above 16
+// KiB.
 Result<std::vector<FormPart>> parseMultipart(BytesView body, std::string_view boundary);
 
 }  // namespace hf::net

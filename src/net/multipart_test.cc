@@ -15,7 +15,8 @@ Result<std::vector<FormPart>> parse(std::string_view body, std::string_view boun
 
 TEST(Multipart, ReadsAnUploadAsWranglerSendsIt) {
   const std::string body =
-      "------formdata-undici-012345678901\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{\"main_module\":\"i.js\"}\r\n"
+      "------formdata-undici-012345678901\r\nContent-Disposition: form-data; "
+      "name=\"metadata\"\r\n\r\n{\"main_module\":\"i.js\"}\r\n"
       "------formdata-undici-012345678901\r\nContent-Disposition: form-data; name=\"i.js\"; filename=\"i.js\"\r\n"
       "Content-Type: application/javascript+module\r\n\r\nexport default {}\r\n\r\n"
       "------formdata-undici-012345678901\r\nContent-Disposition: form-data; name=\"empty\"; filename=\"\"\r\n\r\n\r\n"
@@ -54,11 +55,13 @@ TEST(Multipart, FindsBoundaries) {
 TEST(Multipart, UndoesTheEscapesOfNames) {
   const auto parts = parse(
       "--b\r\ncontent-disposition:form-data;name=\"a%22b%0D%0Ac;d\";filename=\"x\\\"y\\\\z\"\r\n\r\n1\r\n"
-      "--b \r\nContent-Disposition: form-data; name=token; filename*=UTF-8''ignored\r\n\r\n\r\n--b-\r\nstill data\r\n--b--");
+      "--b \r\nContent-Disposition: form-data; name=token; filename*=UTF-8''ignored\r\n\r\n\r\n--b-\r\nstill "
+      "data\r\n--b--");
   ASSERT_FALSE(parts);  // "--b-" is neither a boundary nor may a line begin with it
   const auto good = parse(
       "--b\r\ncontent-disposition:form-data;name=\"a%22b%0D%0Ac;d\";filename=\"x\\\"y\\\\z\"\r\n\r\n1\r\n"
-      "--b \r\nContent-Disposition: form-data; name=token; filename*=UTF-8''ignored\r\n\r\n-b, \r\n--\r\n--b--epilogue");
+      "--b \r\nContent-Disposition: form-data; name=token; filename*=UTF-8''ignored\r\n\r\n-b, "
+      "\r\n--\r\n--b--epilogue");
   ASSERT_TRUE(good) << good.error().message;
   EXPECT_EQ((*good)[0].name, "a\"b\r\nc;d");
   EXPECT_EQ((*good)[0].filename, "x\"y\\z");
@@ -69,15 +72,17 @@ TEST(Multipart, UndoesTheEscapesOfNames) {
 
 TEST(Multipart, RefusesWhatIsNotWellFormed) {
   const std::string head = "Content-Disposition: form-data; name=a\r\n\r\n";
-  for (const std::string& body : std::vector<std::string>{
-           "", "--", "--b", "--c\r\n" + head + "x\r\n--c--", "--b\r\n" + head + "x", "--b\r\n" + head + "x\r\n--b",
-           "--b\r\n" + head + "x\n--b--", "--b\n" + head + "x\r\n--b--", "--b\r\nContent-Disposition: form-data; name=a\r\n",
-           "--b\r\n\r\nno name\r\n--b--", "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--",
-           "--b\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n--b--",
-           "--b\r\nContent-Disposition: form-data; name=\"a\r\n\r\nx\r\n--b--",
-           "--b\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\nx\r\n--b--",
-           "--b\r\nContent-Disposition form-data\r\n\r\nx\r\n--b--",
-           "--b\r\nContent-Transfer-Encoding: base64\r\n" + head + "eA==\r\n--b--", "preamble\r\n--b\r\n" + head + "x\r\n--b--"}) {
+  for (const std::string& body :
+       std::vector<std::string>{"", "--", "--b", "--c\r\n" + head + "x\r\n--c--", "--b\r\n" + head + "x",
+                                "--b\r\n" + head + "x\r\n--b", "--b\r\n" + head + "x\n--b--",
+                                "--b\n" + head + "x\r\n--b--", "--b\r\nContent-Disposition: form-data; name=a\r\n",
+                                "--b\r\n\r\nno name\r\n--b--", "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--",
+                                "--b\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n--b--",
+                                "--b\r\nContent-Disposition: form-data; name=\"a\r\n\r\nx\r\n--b--",
+                                "--b\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\nx\r\n--b--",
+                                "--b\r\nContent-Disposition form-data\r\n\r\nx\r\n--b--",
+                                "--b\r\nContent-Transfer-Encoding: base64\r\n" + head + "eA==\r\n--b--",
+                                "preamble\r\n--b\r\n" + head + "x\r\n--b--"}) {
     const auto parts = parse(body);
     ASSERT_FALSE(parts) << body;
     EXPECT_EQ(parts.error().code, Errc::kInvalidArgument);

@@ -115,7 +115,8 @@ void SocketTransport::shutdownSend() {
 
 void SocketTransport::close(CloseMode mode) {
   boost::system::error_code ignored;  // nothing can be done about a socket that does not close
-  if (mode == CloseMode::kReset && socket_.is_open()) socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+  if (mode == CloseMode::kReset && socket_.is_open())
+    socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
   sink_.reset();
 }

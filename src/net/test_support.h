@@ -85,11 +85,13 @@ class EventQueue final {
 
 class Client final {
  public:
-  explicit Client(std::uint16_t port, int receiveBufferBytes = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Client(std::uint16_t port, int receiveBufferBytes = 0)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience{.tv_sec = kTestPatience.count(), .tv_usec = 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (receiveBufferBytes > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receiveBufferBytes, sizeof receiveBufferBytes);
+    if (receiveBufferBytes > 0)
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receiveBufferBytes, sizeof receiveBufferBytes);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -130,7 +132,8 @@ class Client final {
   std::string readResponse() {
     std::string head = readUntil("\r\n\r\n");
     std::size_t length = 0;
-    if (const std::size_t at = head.find("content-length: "); at != std::string::npos) length = std::stoul(head.substr(at + 16));
+    if (const std::size_t at = head.find("content-length: "); at != std::string::npos)
+      length = std::stoul(head.substr(at + 16));
     return withoutDate(head + readExactly(length));
   }
   // A response whose body ends with the last chunk.
@@ -151,7 +154,8 @@ class Client final {
   }
 
   static std::string withoutDate(std::string text) {
-    if (const std::size_t at = text.find("date: "); at != std::string::npos) text.erase(at, text.find("\r\n", at) + 2 - at);
+    if (const std::size_t at = text.find("date: "); at != std::string::npos)
+      text.erase(at, text.find("\r\n", at) + 2 - at);
     return text;
   }
 
@@ -211,11 +215,13 @@ class TestServer final : public HttpHandler {
 
 // "METHOD TARGET" as text/plain.
 inline void answerWithTarget(const std::shared_ptr<Exchange>& exchange) {
-  exchange->respond({.headers = {{"content-type", "text/plain"}}}, bytesOf(exchange->method() + " " + exchange->target()));
+  exchange->respond({.headers = {{"content-type", "text/plain"}}},
+                    bytesOf(exchange->method() + " " + exchange->target()));
 }
 
 // Reads the whole body, then hands it over.
-inline void collectBody(const std::shared_ptr<Exchange>& exchange, std::function<void(Result<Bytes>)> done, Bytes sofar = {}) {
+inline void collectBody(const std::shared_ptr<Exchange>& exchange, std::function<void(Result<Bytes>)> done,
+                        Bytes sofar = {}) {
   exchange->readBody([exchange, done = std::move(done), sofar = std::move(sofar)](Result<Bytes> chunk) mutable {
     if (!chunk || chunk->empty()) return done(chunk ? Result<Bytes>(std::move(sofar)) : std::move(chunk));
     sofar.insert(sofar.end(), chunk->begin(), chunk->end());

@@ -8,7 +8,8 @@ namespace hf::net {
 namespace {
 
 TEST(Url, SplitsTargets) {
-  const auto check = [](std::string_view target, std::string_view authority, std::string_view path, std::string_view query) {
+  const auto check = [](std::string_view target, std::string_view authority, std::string_view path,
+                        std::string_view query) {
     const TargetParts parts = splitTarget(target);
     EXPECT_EQ(parts.authority, authority) << target;
     EXPECT_EQ(parts.path, path) << target;

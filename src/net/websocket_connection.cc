@@ -170,9 +170,13 @@ bool WebSocketConnection::step(BytesView& input) {
   FrameHeader header;
   std::string_view why;
   switch (parseFrameHeader(input, header, why)) {
-    case FrameParse::kMore: return false;
-    case FrameParse::kBad: failProtocol(1002, why); return false;
-    case FrameParse::kOk: break;
+    case FrameParse::kMore:
+      return false;
+    case FrameParse::kBad:
+      failProtocol(1002, why);
+      return false;
+    case FrameParse::kOk:
+      break;
   }
   if (header.opcode >= Opcode::kClose) return stepControl(input, header);
   input = input.subspan(header.headerBytes);
@@ -198,7 +202,8 @@ bool WebSocketConnection::beginDataFrame(const FrameHeader& header) {
     failProtocol(1002, inMessage_ ? "a message begins inside another one" : "a continuation of nothing");
     return false;
   }
-  if (header.payloadBytes > options_.messageBytesMax || message_.size() + header.payloadBytes > options_.messageBytesMax) {
+  if (header.payloadBytes > options_.messageBytesMax ||
+      message_.size() + header.payloadBytes > options_.messageBytesMax) {
     failProtocol(1009, "a message is too big");
     return false;
   }
@@ -209,7 +214,8 @@ bool WebSocketConnection::beginDataFrame(const FrameHeader& header) {
   }
   frame_ = header;
   frameLeft_ = header.payloadBytes;
-  message_.reserve(std::max(message_.capacity(), message_.size() + std::min<std::size_t>(frameLeft_, kReserveBytesMax)));
+  message_.reserve(
+      std::max(message_.capacity(), message_.size() + std::min<std::size_t>(frameLeft_, kReserveBytesMax)));
   if (frameLeft_ == 0) endDataFrame();
   return true;
 }

@@ -64,7 +64,8 @@ void unmask(std::span<std::uint8_t> data, const std::array<std::uint8_t, 4>& mas
 }
 
 bool isCloseCode(int code) {
-  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
+  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+         (code >= 3000 && code <= 4999);
 }
 
 bool Utf8Validator::add(BytesView data) {

@@ -42,8 +42,8 @@ class Utf8Validator final {
   [[nodiscard]] bool isComplete() const { return missing_ == 0; }
 
  private:
-  unsigned missing_ = 0;          // continuation bytes still to come
-  std::uint8_t lowest_ = 0x80;    // bounds of the next one
+  unsigned missing_ = 0;        // continuation bytes still to come
+  std::uint8_t lowest_ = 0x80;  // bounds of the next one
   std::uint8_t highest_ = 0xbf;
 };
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "net/fuzz_support.h"
+#include "net/memory_transport.h"
 #include "net/websocket_connection.h"
 
 namespace hf::net {
@@ -61,7 +61,8 @@ std::vector<std::string> run(BytesView data, std::uint8_t behaviour, std::size_t
   options.messageBytesMax = kMessageBytesMax;
   if ((behaviour & 8) != 0) options.closeReply = CloseReply::kByApplication;
   const auto early = data.first(std::min<std::size_t>(data.size(), behaviour >> 5));
-  const auto socket = WebSocketConnection::create(tasks, transport, Bytes(early.begin(), early.end()), false, {}, options);
+  const auto socket =
+      WebSocketConnection::create(tasks, transport, Bytes(early.begin(), early.end()), false, {}, options);
   events->socket_ = socket;
   socket->start(events);
   socket->next();

@@ -35,7 +35,8 @@ std::string frame(Opcode opcode, std::string_view payload, Fin fin = Fin::kYes) 
 }
 
 std::string closeFrame(int code, std::string_view reason = "") {
-  return frame(Opcode::kClose, std::string{static_cast<char>(code >> 8), static_cast<char>(code & 0xff)} + std::string(reason));
+  return frame(Opcode::kClose,
+               std::string{static_cast<char>(code >> 8), static_cast<char>(code & 0xff)} + std::string(reason));
 }
 
 // A server's frame as "opcode:payload", read from the client.
@@ -66,7 +67,8 @@ class SocketServer final {
     std::size_t each = 1;
   };
 
-  explicit SocketServer(WebSocketOptions options = {}, HeaderList headers = {}) : SocketServer(options, std::move(headers), Flow{}) {}
+  explicit SocketServer(WebSocketOptions options = {}, HeaderList headers = {})
+      : SocketServer(options, std::move(headers), Flow{}) {}
   SocketServer(WebSocketOptions options, HeaderList headers, Flow flow)
       : server([this, options, headers, flow](const std::shared_ptr<Exchange>& exchange) {
           if (!exchange->isWebSocketUpgrade()) return exchange->respond({.status = 426}, {});
@@ -96,7 +98,9 @@ class SocketServer final {
       if (owner->echo) EXPECT_TRUE(kind == MessageKind::kText ? open->sendText(asText(data)) : open->sendBinary(data));
       if (each > 0) open->next(each);
     }
-    void onClose(int code, std::string reason) override { owner->events.push("close " + std::to_string(code) + " " + reason); }
+    void onClose(int code, std::string reason) override {
+      owner->events.push("close " + std::to_string(code) + " " + reason);
+    }
     void onDisconnected() override { owner->events.push("disconnected"); }
     void onError(std::string message) override { owner->events.push("error " + message); }
     void onSent(std::size_t messages) override { sent += messages; }
@@ -169,19 +173,26 @@ TEST(WebSocket, PutsFragmentsTogetherWithControlFramesInBetween) {
   Peer peer(server);
   // A character is cut in two as well.
   const std::string all = frame(Opcode::kText, "a\xc3", Fin::kNo) + frame(Opcode::kPing, "p1") +
-                          frame(Opcode::kContinuation, "", Fin::kNo) + frame(Opcode::kContinuation, "\xa4" "b") +
+                          frame(Opcode::kContinuation, "", Fin::kNo) +
+                          frame(Opcode::kContinuation,
+                                "\xa4"
+                                "b") +
                           frame(Opcode::kPong, "nobody asked") + frame(Opcode::kBinary, "\xff", Fin::kNo) +
                           frame(Opcode::kContinuation, "\xfe");
   peer.client.send(all);
   EXPECT_EQ(readFrame(peer.client), "10:p1");
-  EXPECT_EQ(server.events.next(), "text a\xc3\xa4" "b");
+  EXPECT_EQ(server.events.next(),
+            "text a\xc3\xa4"
+            "b");
   EXPECT_EQ(server.events.next(), "binary \xff\xfe");
   for (const char byte : all) {
     peer.client.send({&byte, 1});
     server.on([](WebSocket&) {});
   }
   EXPECT_EQ(readFrame(peer.client), "10:p1");
-  EXPECT_EQ(server.events.next(), "text a\xc3\xa4" "b");
+  EXPECT_EQ(server.events.next(),
+            "text a\xc3\xa4"
+            "b");
   EXPECT_EQ(server.events.next(), "binary \xff\xfe");
 }
 
@@ -279,29 +290,36 @@ TEST(WebSocket, TellsOnceWhenTheClientVanishes) {
 TEST(WebSocket, AnswersViolationsWithTheirCode) {
   SocketServer server({.messageBytesMax = 1000});
   const std::vector<std::pair<std::string, int>> cases = {
-      {"\x81\x02hi", 1002},                                                     // not masked
-      {"\xc1\x80\x01\x02\x03\x04"s, 1002},                                      // a reserved bit
-      {"\x83\x80\x01\x02\x03\x04"s, 1002},                                      // an unknown opcode
-      {"\x8b\x80\x01\x02\x03\x04"s, 1002},                                      // an unknown control opcode
-      {"\x81\xfe\x00\x05\x01\x02\x03\x04hello"s, 1002},                         // five is short
-      {"\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00\x01\x02\x03\x04"s, 1002},      // 256 is not long
-      {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04"s, 1002},      // negative
+      {"\x81\x02hi", 1002},                                                 // not masked
+      {"\xc1\x80\x01\x02\x03\x04"s, 1002},                                  // a reserved bit
+      {"\x83\x80\x01\x02\x03\x04"s, 1002},                                  // an unknown opcode
+      {"\x8b\x80\x01\x02\x03\x04"s, 1002},                                  // an unknown control opcode
+      {"\x81\xfe\x00\x05\x01\x02\x03\x04hello"s, 1002},                     // five is short
+      {"\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00\x01\x02\x03\x04"s, 1002},  // 256 is not long
+      {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04"s, 1002},  // negative
       {frame(Opcode::kPing, "x", Fin::kNo), 1002},
       {frame(Opcode::kPing, std::string(126, 'x')), 1002},
       {frame(Opcode::kContinuation, "of nothing"), 1002},
       {frame(Opcode::kText, "a", Fin::kNo) + frame(Opcode::kText, "b"), 1002},
       {frame(Opcode::kClose, "x"), 1002},
-      {closeFrame(999), 1002}, {closeFrame(1004), 1002}, {closeFrame(1005), 1002}, {closeFrame(1006), 1002},
-      {closeFrame(1015), 1002}, {closeFrame(1016), 1002}, {closeFrame(2999), 1002}, {closeFrame(5000), 1002},
+      {closeFrame(999), 1002},
+      {closeFrame(1004), 1002},
+      {closeFrame(1005), 1002},
+      {closeFrame(1006), 1002},
+      {closeFrame(1015), 1002},
+      {closeFrame(1016), 1002},
+      {closeFrame(2999), 1002},
+      {closeFrame(5000), 1002},
       {closeFrame(1000, "\xff"), 1007},
-      {frame(Opcode::kText, "\xc3"), 1007},                                     // unfinished
-      {frame(Opcode::kText, "\xc0\xaf"), 1007},                                 // longer than needed
-      {frame(Opcode::kText, "\xed\xa0\x80"), 1007},                             // a surrogate
-      {frame(Opcode::kText, "\xf4\x90\x80\x80"), 1007},                         // above U+10FFFF
-      {frame(Opcode::kText, "12345678\xff", Fin::kNo), 1007},                   // known before the end
+      {frame(Opcode::kText, "\xc3"), 1007},                    // unfinished
+      {frame(Opcode::kText, "\xc0\xaf"), 1007},                // longer than needed
+      {frame(Opcode::kText, "\xed\xa0\x80"), 1007},            // a surrogate
+      {frame(Opcode::kText, "\xf4\x90\x80\x80"), 1007},        // above U+10FFFF
+      {frame(Opcode::kText, "12345678\xff", Fin::kNo), 1007},  // known before the end
       {frame(Opcode::kBinary, std::string(1001, 'x')), 1009},
-      {frame(Opcode::kBinary, std::string(600, 'x'), Fin::kNo) + frame(Opcode::kContinuation, std::string(401, 'x')), 1009},
-      {"\x82\xff\x00\x00\x00\x7f\x00\x00\x00\x00\x01\x02\x03\x04"s, 1009},      // only claimed, never sent
+      {frame(Opcode::kBinary, std::string(600, 'x'), Fin::kNo) + frame(Opcode::kContinuation, std::string(401, 'x')),
+       1009},
+      {"\x82\xff\x00\x00\x00\x7f\x00\x00\x00\x00\x01\x02\x03\x04"s, 1009},  // only claimed, never sent
   };
   for (std::size_t i = 0; i < cases.size(); i++) {
     SCOPED_TRACE(i);
@@ -314,7 +332,8 @@ TEST(WebSocket, AnswersViolationsWithTheirCode) {
   }
   EXPECT_TRUE(server.events.isEmpty());
   Peer fits(server);
-  fits.client.send(frame(Opcode::kBinary, std::string(600, 'x'), Fin::kNo) + frame(Opcode::kContinuation, std::string(400, 'x')));
+  fits.client.send(frame(Opcode::kBinary, std::string(600, 'x'), Fin::kNo) +
+                   frame(Opcode::kContinuation, std::string(400, 'x')));
   EXPECT_THAT(server.events.next(), StartsWith("binary "));
 }
 

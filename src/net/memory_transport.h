@@ -1,5 +1,5 @@
-// For the fuzz targets of this room: the protocols without a network. A transport in memory, an executor that runs when
-// told to.
+// For the fuzz targets and benches of this room: the protocols without a network. A transport in memory, an executor
+// that runs when told to.
 #pragma once
 
 #include <cstdlib>
