@@ -136,7 +136,8 @@ TEST_F(LedgerTest, WhatWasAppendedIsReplayedInOrder) {
     NamespaceDeletion deletion;
     deletion.ns.bytes.fill(3);
     ends.push_back(ledger->append(deletion)->value);
-    CommitRecord record = commitOf(keyOf(1), ++transaction, pageOf(random));
+    const Bytes page = pageOf(random);
+    CommitRecord record = commitOf(keyOf(1), ++transaction, page);
     record.alarm = AlarmChange{.at = 12345, .objectName = "a room"};
     record.reset = true;
     ends.push_back(ledger->append(record)->value);
