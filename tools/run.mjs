@@ -59,10 +59,10 @@ async function deploy(workers) {
   const url = new URL(workers);
   url.hostname = 'counter.localhost';
   console.log(`
-A counter, one Durable Object per name, is deployed. Try:
+examples/counter is deployed: one Durable Object per name. Each request adds one:
 
-  curl ${url.origin}/
-  curl ${url.origin}/
+  curl ${url.origin}/kv/alice
+  curl ${url.origin}/sql/bob
 
 Your own Worker, from its folder:
 
