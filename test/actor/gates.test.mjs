@@ -107,6 +107,9 @@ function main({ DurableObject }) {
     hang() {
       return new Promise(() => {});
     }
+    async deadlock() {
+      await this.ctx.blockConcurrencyWhile(() => new Promise(() => {}));
+    }
     async blockForever() {
       await this.ctx.blockConcurrencyWhile(() => new Promise((resolve) => (this.keep = resolve)));
     }
@@ -327,6 +330,18 @@ test('a commit that fails resets the object; its answer is never seen', async ()
   assert.equal((await isolate.fetch('/fetch?name=fire2')).error, true);
   isolate.tell({ kind: 'failCommits', on: false });
   assert.deepEqual(values(await each('fire', ['read', 'x'])), [null]);
+});
+
+test('a section whose promise can never settle is noticed', async () => {
+  const call = each('deadlock', ['deadlock']);
+  let seen;
+  call.then((value) => (seen = value));
+  await until(async () => {
+    isolate.tell({ kind: 'collect' });
+    await each('other', ['note', 1]);
+    return seen !== undefined;
+  }, 'the deadlock');
+  assert.match(seen[0].error.message, /^A critical section within this Durable Object awaited a Promise that apparently will never complete\./);
 });
 
 test('a section that takes longer than its limit resets the object as overloaded', async () => {

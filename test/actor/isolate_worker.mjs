@@ -2,9 +2,14 @@
 // own, because the bundle replaces the global object. Talks to harness.mjs.
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
-import { deserialize, serialize } from 'node:v8';
+import { deserialize, serialize, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createHmac, createHash, randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+
+// Collects garbage on demand: some of what is tested is noticed by a FinalizationRegistry only.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
 
 const { bundle, main, config, shardOfScript, seconds } = workerData;
 const post = parentPort.postMessage.bind(parentPort);
@@ -490,6 +495,9 @@ parentPort.on('message', (command) => {
       break;
     case 'turns':
       post({ kind: 'answer', ask: command.ask, value: turns });
+      break;
+    case 'collect':
+      collect();
       break;
     case 'drain':
       runtime.drain(() => post({ kind: 'answer', ask: command.ask, value: true }));
