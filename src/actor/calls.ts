@@ -15,7 +15,7 @@ import { type Response, isResponse, makeReceivedResponse, responseFlatHeaders, r
 import { couple, socketFromEnd } from '../web/websocket/websocket.ts';
 import { afterOutput, borrowBody, lendBody, localBody, outputIsOpen, unlendBody } from './bodies.ts';
 import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
-import { copyArguments, copyForRpc, isPrimitive, rpcCloneError } from './rpc_values.ts';
+import { checkTextSize, copyArguments, copyForRpc, isPrimitive, rpcCloneError } from './rpc_values.ts';
 
 export const kNotResponse = "Incorrect type for Promise: the Promise did not resolve to 'Response'.";
 export const kNoFetchHandler = 'Handler does not export a fetch() function.';
@@ -255,6 +255,7 @@ export class RemoteReply implements Reply {
 
   pack(value: unknown): unknown {
     // Serialised by `result`, unless that must wait: then it is a copy that waits.
+    checkTextSize(value);
     return value;
   }
 

@@ -99,9 +99,25 @@ export function isPrimitive(value: unknown): boolean {
   }
 }
 
+const kBytesMax = 32 * 1024 * 1024;
+// What V8's format puts before a text: version, tag, length.
+const kTextHeaderBytes = 7;
+
+// Of what is not serialised here, only a text can be too large.
+export function checkTextSize(value: unknown): void {
+  if (typeof value !== 'string' || value.length <= kBytesMax - kTextHeaderBytes) return;
+  throw new Error(
+    'Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: ' +
+      `${value.length + kTextHeaderBytes} bytes.`,
+  );
+}
+
 // A copy as the other side of a call gets it.
 export function copyForRpc(value: unknown): unknown {
-  if (isPrimitive(value)) return value;
+  if (isPrimitive(value)) {
+    checkTextSize(value);
+    return value;
+  }
   try {
     return native.clone(value, 1);
   } catch (error) {
@@ -111,6 +127,7 @@ export function copyForRpc(value: unknown): unknown {
 
 export function copyArguments(args: unknown[]): unknown[] {
   for (let i = 0; i < args.length; i++) {
+    checkTextSize(args[i]);
     if (!isPrimitive(args[i])) return copyForRpc(args) as unknown[];
   }
   return args;
