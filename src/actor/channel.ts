@@ -6,7 +6,8 @@
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, promiseResolve, promiseThen } from '../web/primordials.ts';
-import { type Request } from '../web/request.ts';
+import { reportException } from '../web/report.ts';
+import type { Request } from '../web/request.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   type Channel,
@@ -68,6 +69,7 @@ class ObjectCall implements ActorEvent {
       if (this.#request !== undefined) {
         const handler = instance.handler('fetch');
         if (handler === undefined) throw new Error(kNoFetchHandler);
+        isUserCode = true;
         result = handler.call(instance.object, this.#request);
       } else {
         if (this.#container.actorClass.isLegacy) refuseLegacy();
@@ -102,6 +104,8 @@ class ObjectCall implements ActorEvent {
 
   #threw(instance: Instance, error: unknown, isUserCode: boolean): void {
     if (instance.ended) return;
+    // The caller gets a copy without this stack.
+    if (isUserCode) reportException(this.#request === undefined ? `rpc ${this.#path.join('.')}` : 'fetch', error, instance.where);
     const data = errorToData(error);
     // Not on what is no plain error (a thrown text, a DOMException).
     if (isUserCode && this.#request === undefined && Error.isError(error) && data.type !== 'DOMException') {

@@ -39,6 +39,7 @@ export class DurableObjectTransaction {
     this.#stage = 'rolled back';
     const { transactions } = this.#instance;
     if (transactions[transactions.length - 1] === this) transactions.pop();
+    if (transactions.length === 0) this.#instance.transactionConfirmed = false;
     native.transactionRollback(this.#instance.db());
   }
 

@@ -23,6 +23,7 @@ import { type Fetcher, makeFetcher } from '../actor/stubs.ts';
 import { errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { promiseResolve, promiseThen, reflectConstruct } from '../web/primordials.ts';
+import { reportException } from '../web/report.ts';
 import type { Request } from '../web/request.ts';
 import { RequestContext, makeExecutionContext } from './context.ts';
 import { entrypoints, workerExports } from './exports.ts';
@@ -79,7 +80,11 @@ export function invoke(target: Target, context: RequestContext): Invocation {
 function serve(target: Target, reply: Reply, path: readonly string[], args: unknown[] | undefined, request: Request | undefined): void {
   const context = new RequestContext();
   const served = { ended: (): void => context.release() };
-  const threw = (error: unknown): void => answerError(reply, context, errorToData(error), served);
+  const threw = (error: unknown): void => {
+    // The caller gets a copy without this stack.
+    reportException(request === undefined ? `rpc ${path.join('.')}` : 'fetch', error, '');
+    answerError(reply, context, errorToData(error), served);
+  };
   const returned = (value: unknown): void => {
     if (request === undefined) answerValue(reply, context, value, served);
     else answerResponse(reply, context.frame, value, wantsUpgrade(request), served);

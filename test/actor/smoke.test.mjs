@@ -75,7 +75,8 @@ test('named entrypoints are reached through ctx.exports', async () => {
 test('a handler that throws or returns no Response answers 500 and is logged', async () => {
   assert.equal((await isolate.fetch('/throw')).error, true);
   assert.equal((await isolate.fetch('/none')).error, true);
-  assert.deepEqual(isolate.exceptions.map(({ message }) => message), ['top', "Incorrect type for Promise: the Promise did not resolve to 'Response'."]);
+  const logged = isolate.exceptions.map(({ event, message }) => [event, message]);
+  assert.deepEqual(logged, [['rpc boom', 'boom'], ['fetch', 'top'], ['fetch', "Incorrect type for Promise: the Promise did not resolve to 'Response'."]]);
 });
 
 test('env has enumerable own properties', async () => {
