@@ -5,7 +5,7 @@
 
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
-import { SafeMap, promiseResolve, promiseThen } from '../web/primordials.ts';
+import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Request } from '../web/request.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
@@ -245,7 +245,7 @@ class ServerChannel implements RemoteClient {
   attach(container: Container): void {
     this.saidOpened = false;
     this.container = container;
-    (container.clients ??= new Set()).add(this);
+    (container.clients ??= new SafeSet<RemoteClient>()).add(this);
   }
 
   detach(): void {
@@ -268,7 +268,7 @@ function serverChannel(from: number, id: number, container: Container | undefine
     return known;
   }
   if (container === undefined) return undefined;
-  if (ofPeer === undefined) serverChannels.set(from, (ofPeer = new Map()));
+  if (ofPeer === undefined) serverChannels.set(from, (ofPeer = new SafeMap()));
   const made = new ServerChannel(from, id, container);
   ofPeer.set(id, made);
   return made;

@@ -8,6 +8,7 @@
 
 import { type ErrorData, errorFromData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
+import { SafeMap, SafeSet } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Hibernation } from './hibernation.ts';
 import { hostTimeout } from './host_timer.ts';
@@ -39,7 +40,7 @@ export class ActorClass {
   userClass: Function | undefined = undefined;
   // Extends nothing: no RPC.
   isLegacy = false;
-  readonly containers = new Map<string, Container>();
+  readonly containers = new SafeMap<string, Container>();
   readonly env: () => unknown;
 
   constructor(ns: string, className: string, useSqlite: boolean, env: () => unknown) {
@@ -83,7 +84,7 @@ export class Container {
   hibernation: Hibernation | undefined = undefined;
   alarmRun: AlarmRun | undefined = undefined;
   clients: Set<RemoteClient> | undefined = undefined;
-  readonly #events = new Set<ActorEvent>();
+  readonly #events = new SafeSet<ActorEvent>();
   #idleSince = 0;
   #listed = false;
 
@@ -204,7 +205,7 @@ export function setQuietListener(listener: () => void): void {
 // Idle containers by the second at which they are due. One timer for all.
 let second = 0;
 let ticking = false;
-const due = new Map<number, Container[]>();
+const due = new SafeMap<number, Container[]>();
 
 function list(container: Container, at: number): void {
   const bucket = due.get(at);

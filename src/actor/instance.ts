@@ -4,7 +4,7 @@
 import { errorFromData, failure } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
-import { promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
+import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Container } from './container.ts';
 import { Gate, type GateOwner } from './gate.ts';
@@ -23,7 +23,7 @@ const kDeadlock =
 export const kStorageGone = 'Durable Object storage is no longer accessible.';
 
 // Open databases, for Runtime.durable and Runtime.databaseFailed.
-const openDatabases = new Map<number, Instance>();
+const openDatabases = new SafeMap<number, Instance>();
 
 // Sections whose promise has been collected without settling can never end.
 interface Abandoned {

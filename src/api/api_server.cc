@@ -99,9 +99,9 @@ Task<Answer> serve(std::shared_ptr<Core> core, const Router& router, net::Exchan
   request.method = exchange.method();
   const net::TargetParts target = net::splitTarget(exchange.target());
   if (target.path != kPrefix && !target.path.starts_with(std::string(kPrefix) + "/")) {
-    co_return refuse(404, 7003, "Could not route to " + std::string(target.path) +
-                                    ", perhaps your object identifier is invalid? The API is at " +
-                                    std::string(kPrefix) + ".");
+    co_return refuse(404, 7003,
+                     "Could not route to " + std::string(target.path) +
+                         ", perhaps your object identifier is invalid? The API is at " + std::string(kPrefix) + ".");
   }
   request.path = target.path.substr(kPrefix.size());
   request.query = net::parseQuery(target.query);
@@ -189,9 +189,13 @@ class Server final : public ApiServer, private net::HttpHandler {
 
 std::unique_ptr<ApiServer> makeApiServer(net::EventLoop& loop, catalog::Catalog& catalog, Runtime& runtime,
                                          const Log& log, const Clock& clock, Random& random, ApiOptions options) {
-  auto core = std::shared_ptr<Core>(
-      new Core{.catalog = catalog, .runtime = runtime, .log = log, .clock = clock, .random = random,
-               .options = std::move(options), .lock = AsyncLock(loop)});
+  auto core = std::shared_ptr<Core>(new Core{.catalog = catalog,
+                                             .runtime = runtime,
+                                             .log = log,
+                                             .clock = clock,
+                                             .random = random,
+                                             .options = std::move(options),
+                                             .lock = AsyncLock(loop)});
   return std::make_unique<Server>(loop, std::move(core));
 }
 

@@ -26,10 +26,10 @@ namespace hf::api {
 
 struct ApiOptions {
   std::string accountId;
-  std::string token;       // what clients send as Bearer
-  std::string domain;      // "localhost": Workers are at http://SCRIPT.DOMAIN:publicPort
+  std::string token;             // what clients send as Bearer
+  std::string domain;            // "localhost": Workers are at http://SCRIPT.DOMAIN:publicPort
   std::uint16_t publicPort = 0;  // of the data plane's front door
-  std::string version;     // of Holdfast, for /healthz
+  std::string version;           // of Holdfast, for /healthz
 };
 
 class ApiServer {

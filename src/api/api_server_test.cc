@@ -89,12 +89,14 @@ TEST_F(ApiTest, AFirstDeployIsSeenEverywhere) {
   EXPECT_EQ(bound["namespace_id"], ns["id"]);
 
   ASSERT_TRUE(runtime_.snapshot);
-  EXPECT_EQ(runtime_.snapshot->scripts.at("app").parts.at(0).version->bindings.at(0).ns.hex(), ns["id"].get<std::string>());
+  EXPECT_EQ(runtime_.snapshot->scripts.at("app").parts.at(0).version->bindings.at(0).ns.hex(),
+            ns["id"].get<std::string>());
 }
 
 TEST_F(ApiTest, AScriptWithoutTagShowsNone) {
   ASSERT_EQ(put("app", kPlain).status, 200);
-  EXPECT_FALSE(account("GET", "/workers/services/app").result()["default_environment"]["script"].contains("migration_tag"));
+  EXPECT_FALSE(
+      account("GET", "/workers/services/app").result()["default_environment"]["script"].contains("migration_tag"));
 }
 
 TEST_F(ApiTest, ARefusedDeployChangesNothing) {
@@ -107,15 +109,14 @@ TEST_F(ApiTest, ARefusedDeployChangesNothing) {
     EXPECT_EQ(runtime_.snapshot, before);
     EXPECT_EQ(account("GET", "/workers/scripts/app/versions").json["result_info"]["total_count"], 1);
   };
-  const auto migrate = [](const char* json) {
-    return Json{{"migrations", Json::parse(json)}};
-  };
+  const auto migrate = [](const char* json) { return Json{{"migrations", Json::parse(json)}}; };
   refused(put("app", kCounter + "//2", withClass("Counter")), 412, 10079, "got tag '' when expected tag is 'v1'");
-  refused(put("app", kCounter, migrate(R"({"old_tag":"v1","new_tag":"v2","new_sqlite_classes":["Counter"]})")), 400, 10074,
-          "Cannot apply new-sqlite-class migration to class 'Counter'");
+  refused(put("app", kCounter, migrate(R"({"old_tag":"v1","new_tag":"v2","new_sqlite_classes":["Counter"]})")), 400,
+          10074, "Cannot apply new-sqlite-class migration to class 'Counter'");
   refused(put("app", kCounter, migrate(R"({"old_tag":"v1","new_classes":["X"]})")), 400, 10070, "class X");
   refused(put("app", kPlain), 400, 10064, "does not export class 'Counter'");
-  refused(put("app", kCounter, Json{{"bindings", {objectBinding("X", "X")}}}), 400, 10061, "class X that is not exported");
+  refused(put("app", kCounter, Json{{"bindings", {objectBinding("X", "X")}}}), 400, 10061,
+          "class X that is not exported");
   refused(put("app", kCounter, Json{{"bindings", {objectBinding("X", "X", "nobody")}}}), 400, 10061,
           "script 'nobody' that does not exist");
   refused(put("app", "throw at start"), 400, 10021, "Uncaught Error: at start\n  at index.js:1:7");
@@ -128,7 +129,8 @@ TEST_F(ApiTest, ARefusedDeployChangesNothing) {
           400, 10021, "The binding 'KV' of type 'kv_namespace'");
   refused(put("app", kCounter, Json::parse(R"({"bindings":[{"name":"S","type":"service","service":"nobody"}]})")), 400,
           10144, "Target script 'nobody' not found");
-  refused(put("app", kCounter, Json::parse(R"({"bindings":[{"name":"I","type":"inherit"},{"name":"J","type":"inherit"}]})")),
+  refused(put("app", kCounter,
+              Json::parse(R"({"bindings":[{"name":"I","type":"inherit"},{"name":"J","type":"inherit"}]})")),
           400, 10057, "inherit binding 'I' is invalid");
   refused(put("app", kCounter, Json::parse(R"({"compatibility_date":"yesterday"})")), 400, 10021, "compatibility_date");
   refused(upload("POST", "app/versions", kCounter, withClass("Counter")), 400, 10211, "migration");
@@ -148,8 +150,10 @@ TEST_F(ApiTest, ARepeatedMigrationWhoseAnswerWasLostIsAnsweredAgain) {
   const ApiAnswer again = put("app", kCounter, withClass("Counter"));
   EXPECT_EQ(again.status, 200) << again.message();
   EXPECT_EQ(again.result()["deployment_id"], first.result()["deployment_id"]);
-  Json rename{{"bindings", Json::array({objectBinding("OBJ", "Counter2")})},
-              {"migrations", Json::parse(R"({"old_tag":"v1","new_tag":"v2","renamed_classes":[{"from":"Counter","to":"Counter2"}]})")}};
+  Json rename{
+      {"bindings", Json::array({objectBinding("OBJ", "Counter2")})},
+      {"migrations",
+       Json::parse(R"({"old_tag":"v1","new_tag":"v2","renamed_classes":[{"from":"Counter","to":"Counter2"}]})")}};
   const std::string source = kPlain + "\nexport class Counter2 {}";
   const ApiAnswer renamed = put("app", source, rename);
   ASSERT_EQ(renamed.status, 200) << renamed.message();
@@ -162,14 +166,19 @@ TEST_F(ApiTest, ARepeatedMigrationWhoseAnswerWasLostIsAnsweredAgain) {
 TEST_F(ApiTest, RenameKeepsTheNamespaceAndDeleteQueuesItsData) {
   ASSERT_EQ(put("app", kCounter, withClass("Counter")).status, 200);
   const std::string id = account("GET", "/workers/durable_objects/namespaces").result()[0]["id"];
-  Json rename{{"bindings", Json::array({objectBinding("OBJ", "Counter2")})},
-              {"migrations", Json::parse(R"({"old_tag":"v1","new_tag":"v2","steps":[{"renamed_classes":[{"from":"Counter","to":"Counter2"}]}]})")}};
+  Json rename{
+      {"bindings", Json::array({objectBinding("OBJ", "Counter2")})},
+      {"migrations",
+       Json::parse(
+           R"({"old_tag":"v1","new_tag":"v2","steps":[{"renamed_classes":[{"from":"Counter","to":"Counter2"}]}]})")}};
   ASSERT_EQ(put("app", kPlain + "\nexport class Counter2 {}", rename).status, 200);
   const Json renamed = account("GET", "/workers/durable_objects/namespaces").result()[0];
   EXPECT_EQ(renamed["id"], id);
   EXPECT_EQ(renamed["class"], "Counter2");
-  Json remove{{"migrations", Json::parse(R"({"old_tag":"v2","new_tag":"v3","steps":[{"deleted_classes":["Counter2"]}]})")}};
-  EXPECT_EQ(put("app", kPlain, Json{{"bindings", rename["bindings"]}, {"migrations", remove["migrations"]}}).code(), 10061);
+  Json remove{
+      {"migrations", Json::parse(R"({"old_tag":"v2","new_tag":"v3","steps":[{"deleted_classes":["Counter2"]}]})")}};
+  EXPECT_EQ(put("app", kPlain, Json{{"bindings", rename["bindings"]}, {"migrations", remove["migrations"]}}).code(),
+            10061);
   ASSERT_EQ(put("app", kPlain, remove).status, 200);
   EXPECT_TRUE(account("GET", "/workers/durable_objects/namespaces").result().empty());
   EXPECT_EQ(account("GET", "/workers/durable_objects/namespaces/" + id).code(), 10066);
@@ -203,9 +212,8 @@ TEST_F(ApiTest, DeployedChangesWaitForEachOther) {
   std::vector<std::thread> clients;
   std::vector<ApiAnswer> answers(3);
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    clients.emplace_back([this, i, &answers] {
-      answers[i] = put("app", kCounter + "//" + std::to_string(i), withClass("Counter"));
-    });
+    clients.emplace_back(
+        [this, i, &answers] { answers[i] = put("app", kCounter + "//" + std::to_string(i), withClass("Counter")); });
   }
   // One at a time is checked; the first to end gives the others a tag that they did not expect.
   for (int done = 0; done < 1;) {
@@ -302,7 +310,8 @@ TEST_F(ApiTest, NamespacesArePagedByNumber) {
 TEST_F(ApiTest, WhatIsNotBuiltSaysSo) {
   ASSERT_EQ(put("app", kPlain).status, 200);
   EXPECT_THAT(account("POST", "/workers/scripts/app/tails", Json::object()).message(), HasSubstr("Tails"));
-  EXPECT_THAT(account("POST", "/workers/scripts/app/assets-upload-session", Json::object()).message(), HasSubstr("assets"));
+  EXPECT_THAT(account("POST", "/workers/scripts/app/assets-upload-session", Json::object()).message(),
+              HasSubstr("assets"));
   EXPECT_THAT(account("PUT", "/workers/scripts/app/schedules", Json::parse(R"([{"cron":"* * * * *"}])")).message(),
               HasSubstr("Cron triggers are not part"));
   EXPECT_EQ(account("PUT", "/workers/scripts/app/schedules", Json::array()).status, 200);
@@ -317,7 +326,8 @@ TEST_F(ApiTest, DeclaredClassesAreReconciled) {
   const ApiAnswer created = put("app", kCounter, Json{{"bindings", binding}, {"exports", exports}});
   ASSERT_EQ(created.status, 200) << created.message();
   EXPECT_EQ(created.result()["exports_reconciliation"]["created"], Json::parse(R"(["Counter"])"));
-  const ApiAnswer missing = put("app", kCounter, Json{{"exports", Json::parse(R"({"X":{"type":"durable-object","storage":"sqlite"}})")}});
+  const ApiAnswer missing =
+      put("app", kCounter, Json{{"exports", Json::parse(R"({"X":{"type":"durable-object","storage":"sqlite"}})")}});
   EXPECT_EQ(missing.code(), 100402);
   EXPECT_EQ(missing.json["errors"][0]["meta"]["details"].size(), 2U);
   EXPECT_EQ(put("app", kCounter, withClass("Counter")).code(), 100402) << "no way back to migrations";

@@ -88,13 +88,14 @@ struct ApiAnswer {
 class ApiTest : public testing::Test {
  protected:
   ApiTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-api-XXXXXX").string();
-    directory_ = mkdtemp(pattern.data());
+    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-api-XXXXXX")
+                              .string();   // hf-allow(files): a test of its own directory
+    directory_ = mkdtemp(pattern.data());  // hf-allow(files): a test of its own directory
     start();
   }
   ~ApiTest() override {
     stop();
-    std::filesystem::remove_all(directory_);
+    std::filesystem::remove_all(directory_);  // hf-allow(files): a test of its own directory
   }
 
   void start() {
@@ -127,7 +128,8 @@ class ApiTest : public testing::Test {
     const std::string text = client.readToEnd();
     const std::size_t end = text.find("\r\n\r\n");
     if (end == std::string::npos) return {.status = 0, .json = nullptr, .head = text};
-    return {.status = std::stoi(text.substr(9, 3)), .json = Json::parse(text.substr(end + 4), nullptr, false),
+    return {.status = std::stoi(text.substr(9, 3)),
+            .json = Json::parse(text.substr(end + 4), nullptr, false),
             .head = text.substr(0, end)};
   }
   ApiAnswer call(const std::string& method, const std::string& path, const std::string& body = "",
@@ -146,7 +148,8 @@ class ApiTest : public testing::Test {
     const std::string body =
         "--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n" + metadata.dump() +
         "\r\n--b\r\nContent-Disposition: form-data; name=\"index.js\"; filename=\"index.js\"\r\nContent-Type: "
-        "application/javascript+module\r\n\r\n" + source + "\r\n--b--\r\n";
+        "application/javascript+module\r\n\r\n" +
+        source + "\r\n--b--\r\n";
     return call(method, "/accounts/acc/workers/scripts/" + path, body, "multipart/form-data; boundary=b");
   }
   ApiAnswer put(const std::string& script, const std::string& source, Json metadata = Json::object()) const {
@@ -159,8 +162,9 @@ class ApiTest : public testing::Test {
     return out;
   }
   static Json withClass(const std::string& className) {
-    return Json{{"bindings", Json::array({objectBinding("OBJ", className)})},
-                {"migrations", {{"new_tag", "v1"}, {"steps", Json::array({Json{{"new_sqlite_classes", {className}}}})}}}};
+    return Json{
+        {"bindings", Json::array({objectBinding("OBJ", className)})},
+        {"migrations", {{"new_tag", "v1"}, {"steps", Json::array({Json{{"new_sqlite_classes", {className}}}})}}}};
   }
 
   std::string directory_;

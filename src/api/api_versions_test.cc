@@ -20,7 +20,9 @@ class VersionsTest : public ApiTest {
   }
   ApiAnswer deploy(const Json& versions, const std::string& query = "") {
     return account("POST", "/workers/scripts/app/deployments" + query,
-                   Json{{"strategy", "percentage"}, {"versions", versions}, {"annotations", {{"workers/message", "m"}}},
+                   Json{{"strategy", "percentage"},
+                        {"versions", versions},
+                        {"annotations", {{"workers/message", "m"}}},
                         {"code_update_strategy", {{"mode", "immediate"}, {"max_delay", 7}}}});
   }
   static Json whole(const std::string& id) { return Json::array({Json{{"version_id", id}, {"percentage", 100}}}); }
@@ -41,7 +43,8 @@ class VersionsTest : public ApiTest {
     return out;
   }
   ApiAnswer putSecret(const std::string& name, const std::string& text) {
-    return account("PUT", "/workers/scripts/app/secrets", Json{{"name", name}, {"text", text}, {"type", "secret_text"}});
+    return account("PUT", "/workers/scripts/app/secrets",
+                   Json{{"name", name}, {"text", text}, {"type", "secret_text"}});
   }
 };
 
@@ -73,7 +76,8 @@ TEST_F(VersionsTest, SplitDeploymentsAreStoredAndEchoed) {
   ASSERT_EQ(put("app", kPlain).status, 200);
   const std::string a = version(kPlain + "//a");
   const std::string b = version(kPlain + "//b");
-  const Json split = Json::array({Json{{"version_id", a}, {"percentage", 30}}, Json{{"version_id", b}, {"percentage", 70}}});
+  const Json split =
+      Json::array({Json{{"version_id", a}, {"percentage", 30}}, Json{{"version_id", b}, {"percentage", 70}}});
   const ApiAnswer answer = deploy(split);
   ASSERT_EQ(answer.status, 200) << answer.message();
   EXPECT_EQ(answer.result()["versions"], split);
@@ -89,7 +93,10 @@ TEST_F(VersionsTest, DeploymentsThatCannotBe) {
   EXPECT_EQ(deploy(Json::array()).status, 400);
   EXPECT_EQ(deploy(Json::array({Json{{"version_id", a}, {"percentage", 50}}})).status, 400);
   EXPECT_EQ(deploy(Json::array({Json{{"version_id", a}, {"percentage", "100"}}})).status, 400);
-  EXPECT_EQ(deploy(Json::array({Json{{"version_id", a}, {"percentage", 50}}, Json{{"version_id", a}, {"percentage", 50}}})).status, 400);
+  EXPECT_EQ(
+      deploy(Json::array({Json{{"version_id", a}, {"percentage", 50}}, Json{{"version_id", a}, {"percentage", 50}}}))
+          .status,
+      400);
   EXPECT_EQ(account("POST", "/workers/scripts/nobody/deployments", Json::object()).code(), 10007);
   EXPECT_EQ(account("GET", "/workers/scripts/app/versions/nope").code(), 10071);
   EXPECT_EQ(account("GET", "/workers/scripts/app/deployments/nope").code(), 10336);
@@ -135,7 +142,8 @@ TEST_F(VersionsTest, SecretsMakeVersionsAndStay) {
   EXPECT_EQ(secretValue("A"), "1");
   ASSERT_EQ(put("app", kPlain).status, 200) << "older clients name nothing to keep";
   EXPECT_EQ(secretValue("A"), "1");
-  ASSERT_EQ(put("app", kPlain, Json::parse(R"({"bindings":[{"name":"A","type":"plain_text","text":"p"}]})")).status, 200);
+  ASSERT_EQ(put("app", kPlain, Json::parse(R"({"bindings":[{"name":"A","type":"plain_text","text":"p"}]})")).status,
+            200);
   EXPECT_EQ(secretValue("A"), "p") << "what the upload defines wins";
   ASSERT_EQ(putSecret("A", "2").status, 200);
   ASSERT_EQ(put("app", kPlain, Json{{"keep_bindings", Json::array()}}).status, 200);
@@ -152,16 +160,22 @@ TEST_F(VersionsTest, SecretsAreRemovedOneByOneAndInBulk) {
   EXPECT_EQ(account("DELETE", "/workers/scripts/app/secrets/A?url_encoded=true").status, 200);
   EXPECT_EQ(account("DELETE", "/workers/scripts/app/secrets/A?url_encoded=true").code(), 10056);
   EXPECT_EQ(account("GET", "/workers/scripts/app/secrets/A").code(), 10056);
-  EXPECT_EQ(account("PATCH", "/workers/scripts/app/secrets-bulk", Json::parse(R"({"secrets":{"B":null}})")).status, 200);
+  EXPECT_EQ(account("PATCH", "/workers/scripts/app/secrets-bulk", Json::parse(R"({"secrets":{"B":null}})")).status,
+            200);
   EXPECT_THAT(secrets(), testing::IsEmpty());
-  EXPECT_EQ(account("PUT", "/workers/scripts/app/secrets", Json::parse(R"({"name":"X","type":"plain_text","text":""})")).status, 400);
-  EXPECT_EQ(account("PUT", "/workers/scripts/app/secrets", Json::parse(R"({"name":"X","type":"secret_text","text":1})")).status, 400);
+  EXPECT_EQ(account("PUT", "/workers/scripts/app/secrets", Json::parse(R"({"name":"X","type":"plain_text","text":""})"))
+                .status,
+            400);
+  EXPECT_EQ(account("PUT", "/workers/scripts/app/secrets", Json::parse(R"({"name":"X","type":"secret_text","text":1})"))
+                .status,
+            400);
 }
 
 TEST_F(VersionsTest, VersionsSecretIsStoredOnly) {
   ASSERT_EQ(put("app", kPlain).status, 200);
-  const ApiAnswer patched = account("PATCH", "/workers/workers/app/versions/latest",
-                                    Json::parse(R"({"env":{"V":{"type":"secret_text","text":"x"}},"annotations":{"workers/message":"m"}})"));
+  const ApiAnswer patched =
+      account("PATCH", "/workers/workers/app/versions/latest",
+              Json::parse(R"({"env":{"V":{"type":"secret_text","text":"x"}},"annotations":{"workers/message":"m"}})"));
   ASSERT_EQ(patched.status, 200) << patched.message();
   EXPECT_EQ(secretValue("V"), "(none)");
   ASSERT_EQ(deploy(whole(patched.result()["id"])).status, 200);
@@ -198,7 +212,10 @@ TEST_F(VersionsTest, ScriptSettingsAreMergedAndEchoed) {
   EXPECT_EQ(answer.result(),
             Json::parse(R"({"logpush":false,"observability":{"enabled":true},"tags":["a"],"tail_consumers":null})"));
   EXPECT_EQ(account("PATCH", "/workers/scripts/app/script-settings", Json::parse(R"({"tags":"a"})")).status, 400);
-  EXPECT_EQ(account("PATCH", "/workers/scripts/app/script-settings", Json::parse(R"({"tail_consumers":[{"service":"x"}]})")).status, 400);
+  EXPECT_EQ(
+      account("PATCH", "/workers/scripts/app/script-settings", Json::parse(R"({"tail_consumers":[{"service":"x"}]})"))
+          .status,
+      400);
   EXPECT_EQ(account("GET", "/workers/workers/app").result()["observability"]["enabled"], true);
   EXPECT_EQ(account("POST", "/workers/scripts/app/subdomain", Json::parse(R"({"enabled":false})")).result(),
             Json::parse(R"({"enabled":false,"previews_enabled":false})"));
@@ -209,8 +226,9 @@ TEST_F(VersionsTest, ScriptSettingsAreMergedAndEchoed) {
 TEST_F(VersionsTest, ContentComesBackAsItWentUp) {
   ASSERT_EQ(put("app", kPlain).status, 200);
   net::Client client(port_);
-  client.send("GET /client/v4/accounts/acc/workers/scripts/app HTTP/1.1\r\nHost: api\r\nConnection: close\r\n"
-              "Authorization: Bearer t0ken\r\n\r\n");
+  client.send(
+      "GET /client/v4/accounts/acc/workers/scripts/app HTTP/1.1\r\nHost: api\r\nConnection: close\r\n"
+      "Authorization: Bearer t0ken\r\n\r\n");
   const std::string answer = client.readToEnd();
   EXPECT_THAT(answer, HasSubstr("content-type: multipart/form-data; boundary="));
   EXPECT_THAT(answer, HasSubstr("cf-entrypoint: index.js"));

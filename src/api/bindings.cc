@@ -65,9 +65,10 @@ Checked<void> checkObject(const Json& binding, const BindingSource& source) {
     return row.scriptTag == tag->second && row.className == className;
   });
   if (known) return {};
-  return refuse(400, 10061, "Cannot create binding for class '" + className +
-                                "' because it is not currently configured to implement Durable Objects. Ensure a "
-                                "--new-class migration has been applied to it.");
+  return refuse(400, 10061,
+                "Cannot create binding for class '" + className +
+                    "' because it is not currently configured to implement Durable Objects. Ensure a "
+                    "--new-class migration has been applied to it.");
 }
 
 Checked<void> checkService(const Json& binding, const BindingSource& source) {
@@ -124,8 +125,10 @@ Checked<std::optional<Json>> inherited(const Json& binding, const BindingSource&
   const Json* found = from ? findBinding(from->bindings, old) : nullptr;
   if (found != nullptr) return carried(*found, name);
   unresolved.push_back({.code = 10057,
-                        .message = "inherit binding '" + name + "' is invalid: the version to inherit from has no "
-                                                                "binding '" + old + "'."});
+                        .message = "inherit binding '" + name +
+                                   "' is invalid: the version to inherit from has no "
+                                   "binding '" +
+                                   old + "'."});
   return std::nullopt;
 }
 
@@ -201,8 +204,9 @@ Checked<Json> resolveNamespaces(Json bindings, const std::string& scriptName, co
     if (!isOwn(binding, scriptName)) {
       const auto tag = scriptTags.find(textOf(binding, "script_name"));
       if (tag == scriptTags.end()) {
-        return refuse(400, 10061, "Cannot create binding for class in script '" + textOf(binding, "script_name") +
-                                      "' that does not exist. ");
+        return refuse(
+            400, 10061,
+            "Cannot create binding for class in script '" + textOf(binding, "script_name") + "' that does not exist. ");
       }
       owner = tag->second;
     }
@@ -210,10 +214,11 @@ Checked<Json> resolveNamespaces(Json bindings, const std::string& scriptName, co
       return id.empty() ? candidate.scriptTag == owner && candidate.className == className : candidate.id.hex() == id;
     });
     if (row == namespaces.end()) {
-      return refuse(400, 10061, "Cannot create binding '" + textOf(binding, "name") +
-                                    "': its Durable Object class is not currently configured to implement Durable "
-                                    "Objects, or is being deleted. Remove the binding, or apply a --new-class "
-                                    "migration.");
+      return refuse(400, 10061,
+                    "Cannot create binding '" + textOf(binding, "name") +
+                        "': its Durable Object class is not currently configured to implement Durable "
+                        "Objects, or is being deleted. Remove the binding, or apply a --new-class "
+                        "migration.");
     }
     binding["class_name"] = row->className;
     binding["namespace_id"] = row->id.hex();

@@ -20,14 +20,14 @@ struct BindingSource {
   std::optional<catalog::VersionRow> latest;
   std::function<Checked<std::optional<catalog::VersionRow>>(const std::string& id)> version;  // of the same script
   Inherit inherit = Inherit::kLenient;
-  std::vector<catalog::NamespaceRow> namespaces;     // before the upload
-  std::map<std::string, std::string> scriptTags;     // name -> tag
+  std::vector<catalog::NamespaceRow> namespaces;  // before the upload
+  std::map<std::string, std::string> scriptTags;  // name -> tag
   const std::vector<catalog::Module>* modules = nullptr;
 };
 
-// The new version's bindings from metadata["bindings"] and metadata["keep_bindings"] (absent: secrets are kept), checked
-// field by field. Durable Object bindings that were carried over have "namespace_id"; others to own classes have not.
-// 10057 for each inherit binding that cannot be resolved, 10061, 10144, 10021 naming binding and type.
+// The new version's bindings from metadata["bindings"] and metadata["keep_bindings"] (absent: secrets are kept),
+// checked field by field. Durable Object bindings that were carried over have "namespace_id"; others to own classes
+// have not. 10057 for each inherit binding that cannot be resolved, 10061, 10144, 10021 naming binding and type.
 Checked<Json> collectBindings(const Json& metadata, const BindingSource& source);
 
 // Own classes that bindings name, for the planner.

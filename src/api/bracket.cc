@@ -89,10 +89,11 @@ bool assign(Node& node, std::span<const std::string> path, const std::string& va
 
 // Members that are numbers or booleans in Cloudflare's schema, wherever they stand outside bindings' own values.
 Json scalarOf(const std::string& key, const std::string& text, bool coerce) {
-  static const std::set<std::string> kBooleans = {"logpush", "enabled", "invocation_logs", "persist", "keep_assets",
-                                                  "previews_enabled", "issues", "redact_query_string"};
-  static const std::set<std::string> kNumbers = {"percentage", "cpu_ms", "subrequests", "max_delay",
-                                                 "head_sampling_rate", "limit", "period"};
+  static const std::set<std::string> kBooleans = {
+      "logpush",     "enabled",          "invocation_logs", "persist",
+      "keep_assets", "previews_enabled", "issues",          "redact_query_string"};
+  static const std::set<std::string> kNumbers = {"percentage",         "cpu_ms", "subrequests", "max_delay",
+                                                 "head_sampling_rate", "limit",  "period"};
   if (!coerce) return text;
   if (kBooleans.contains(key) && (text == "true" || text == "false")) return text == "true";
   if (kNumbers.contains(key)) {
@@ -108,8 +109,10 @@ Json scalarOf(const std::string& key, const std::string& text, bool coerce) {
 
 Json jsonOf(const Node& node, const std::string& key, bool coerce) {
   switch (node.kind) {
-    case Node::Kind::kEmpty: return nullptr;
-    case Node::Kind::kScalar: return scalarOf(key, node.scalar, coerce);
+    case Node::Kind::kEmpty:
+      return nullptr;
+    case Node::Kind::kScalar:
+      return scalarOf(key, node.scalar, coerce);
     case Node::Kind::kArray: {
       Json out = Json::array();
       for (const Node& element : node.children) out.push_back(jsonOf(element, key, coerce));

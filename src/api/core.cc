@@ -33,9 +33,8 @@ void AsyncLock::release() {
 }
 
 Task<std::optional<std::string>> activate(Core& core, catalog::SnapshotPtr snapshot) {
-  Await<void> activated([&core, snapshot](Completion<Result<void>> done) {
-    core.runtime.activate(snapshot, std::move(done));
-  });
+  Await<void> activated(
+      [&core, snapshot](Completion<Result<void>> done) { core.runtime.activate(snapshot, std::move(done)); });
   const Result<void> result = co_await activated;
   if (result) co_return std::nullopt;
   core.log.error("a committed deploy could not be activated", {{"error", result.error().message}});

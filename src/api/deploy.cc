@@ -59,9 +59,10 @@ Checked<void> checkName(const std::string& name) {
                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
                     });
   if (fits) return {};
-  return refuse(400, 10016, "The Worker name '" + name +
-                                "' is invalid: use lowercase letters, digits, '-' and '_', at most 63 characters, no "
-                                "'-' at either end.");
+  return refuse(400, 10016,
+                "The Worker name '" + name +
+                    "' is invalid: use lowercase letters, digits, '-' and '_', at most 63 characters, no "
+                    "'-' at either end.");
 }
 
 Checked<void> checkEntry(const Json& metadata, const std::vector<Module>& modules) {
@@ -201,8 +202,8 @@ Checked<Draft> draftUpload(Core& core, const UploadRequest& request) {
 
 // The version that a repeated request already made: its answer was lost, and its tag is now the stored one (spec 17).
 Checked<std::optional<VersionRow>> alreadyApplied(Core& core, const Draft& draft, const std::string& hash) {
-  const bool repeated = draft.latest && draft.migrations->newTag && draft.migrations->newTag == draft.script.migrationTag &&
-                        draft.script.lastUploadHash == hash;
+  const bool repeated = draft.latest && draft.migrations->newTag &&
+                        draft.migrations->newTag == draft.script.migrationTag && draft.script.lastUploadHash == hash;
   if (!repeated) return std::nullopt;
   return orInternal(core.catalog.version(draft.script.tag, draft.latest->id));
 }
@@ -270,8 +271,9 @@ Checked<catalog::Plan> planClasses(Core& core, const Draft& draft, UploadMode mo
         return row.scriptTag == draft.script.tag && row.className == name;
       });
       if (!known) {
-        return refuse(400, 100406, "The binding to class '" + name +
-                                       "' needs an export that is not provisioned yet: run \"wrangler deploy\" first.");
+        return refuse(400, 100406,
+                      "The binding to class '" + name +
+                          "' needs an export that is not provisioned yet: run \"wrangler deploy\" first.");
       }
     }
     return plan;
@@ -336,16 +338,18 @@ Checked<void> fitsClasses(const VersionRow& version, const ScriptRow& script,
     if (row.scriptTag != script.tag) continue;
     const bool exported = classes != nullptr && std::ranges::find(*classes, Json(row.className)) != classes->end();
     if (exported) continue;
-    return refuse(400, 10064, "The version " + version.id + " of the script does not export class '" + row.className +
-                                  "' which is depended on by existing Durable Objects. A version from before a "
-                                  "migration cannot be deployed again.");
+    return refuse(400, 10064,
+                  "The version " + version.id + " of the script does not export class '" + row.className +
+                      "' which is depended on by existing Durable Objects. A version from before a "
+                      "migration cannot be deployed again.");
   }
   for (const Json& binding : version.bindings) {
     const std::string id = textOf(binding, "namespace_id");
     if (textOf(binding, "type") != "durable_object_namespace" || id.empty()) continue;
     if (std::ranges::any_of(namespaces, [&id](const NamespaceRow& row) { return row.id.hex() == id; })) continue;
-    return refuse(400, 10061, "The version " + version.id + " binds '" + textOf(binding, "name") +
-                                  "' to a Durable Object class that has been deleted.");
+    return refuse(400, 10061,
+                  "The version " + version.id + " binds '" + textOf(binding, "name") +
+                      "' to a Durable Object class that has been deleted.");
   }
   return {};
 }
@@ -365,9 +369,8 @@ Task<Checked<Uploaded>> runUpload(Core& core, UploadRequest request) {
 
   HF_API_CO_TRY(std::shared_ptr<const catalog::Version> runnable,
                 orInternal(core.catalog.runnable(draft.script.name, draft.version, draft.modules)));
-  Await<ScriptReport> checking([&core, runnable](Completion<Result<ScriptReport>> done) {
-    core.runtime.check(runnable, std::move(done));
-  });
+  Await<ScriptReport> checking(
+      [&core, runnable](Completion<Result<ScriptReport>> done) { core.runtime.check(runnable, std::move(done)); });
   const Result<ScriptReport> report = co_await checking;
   if (!report) {
     if (report.error().code == Errc::kScript) co_return refuse(400, 10021, report.error().message);
@@ -375,9 +378,8 @@ Task<Checked<Uploaded>> runUpload(Core& core, UploadRequest request) {
   }
   HF_API_CO_TRY(std::set<std::string> classes, takeReport(*report, draft.version.metadata));
   HF_API_CO_TRY(catalog::Plan plan, planClasses(core, draft, request.mode, std::move(classes)));
-  HF_API_CO_TRY(draft.version.bindings,
-                resolveNamespaces(std::move(draft.version.bindings), draft.script.name, draft.script.tag,
-                                  plan.namespaces, draft.scriptTags));
+  HF_API_CO_TRY(draft.version.bindings, resolveNamespaces(std::move(draft.version.bindings), draft.script.name,
+                                                          draft.script.tag, plan.namespaces, draft.scriptTags));
   if (draft.migrations) {
     if (draft.migrations->newTag) draft.script.migrationTag = draft.migrations->newTag;
     draft.script.lastUploadHash = hash;
@@ -387,8 +389,10 @@ Task<Checked<Uploaded>> runUpload(Core& core, UploadRequest request) {
 
   const Change change = changeOf(core, request, std::move(draft), plan);
   HF_API_CO_TRY(catalog::SnapshotPtr snapshot, orInternal(core.catalog.commit(change)));
-  Uploaded out{.script = *change.script, .version = change.version->row,
-               .reconciliation = std::move(plan.reconciliation), .messages = {}};
+  Uploaded out{.script = *change.script,
+               .version = change.version->row,
+               .reconciliation = std::move(plan.reconciliation),
+               .messages = {}};
   core.log.info(request.mode == UploadMode::kDeploy ? "deployed" : "version uploaded",
                 {{"script", out.script.name}, {"version", out.version.id}});
   if (request.mode == UploadMode::kDeploy) {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "api/core.h"
 #include "api/bindings.h"
+#include "api/core.h"
 #include "api/upload.h"
 
 namespace hf::api {

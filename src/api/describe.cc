@@ -127,8 +127,11 @@ Json describeDeployment(const catalog::DeploymentRow& row, const ApiOptions& opt
 }
 
 Json describeObservability(const catalog::ScriptRow& row) {
-  Json logs{{"enabled", false},   {"head_sampling_rate", 1},        {"invocation_logs", true},
-            {"persist", true},    {"destinations", Json::array()}};
+  Json logs{{"enabled", false},
+            {"head_sampling_rate", 1},
+            {"invocation_logs", true},
+            {"persist", true},
+            {"destinations", Json::array()}};
   Json out{{"enabled", false}, {"head_sampling_rate", 1}, {"logs", std::move(logs)}};
   if (const Json* stored = memberOf(row.settings, "observability"); stored != nullptr && stored->is_object()) {
     out.merge_patch(*stored);
@@ -152,12 +155,8 @@ Json describeNamespace(const catalog::NamespaceRow& row, const std::string& scri
 }
 
 Json describeUser(const ApiOptions& options) {
-  return Json{{"id", userId(options)},
-              {"email", email(options)},
-              {"username", "operator"},
-              {"first_name", nullptr},
-              {"last_name", nullptr},
-              {"two_factor_authentication_enabled", false},
+  return Json{{"id", userId(options)}, {"email", email(options)}, {"username", "operator"},
+              {"first_name", nullptr}, {"last_name", nullptr},    {"two_factor_authentication_enabled", false},
               {"suspended", false}};
 }
 

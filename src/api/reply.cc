@@ -65,8 +65,8 @@ Reply list(Json result, Json resultInfo) {
 Bytes renderReply(const Reply& reply) {
   Json messages = Json::array();
   for (const std::string& message : reply.messages) messages.push_back(message);
-  Json envelope{{"success", true}, {"errors", Json::array()}, {"messages", std::move(messages)},
-                {"result", reply.result}};
+  Json envelope{
+      {"success", true}, {"errors", Json::array()}, {"messages", std::move(messages)}, {"result", reply.result}};
   if (!reply.resultInfo.is_null()) envelope["result_info"] = reply.resultInfo;
   return bytesOf(envelope);
 }
@@ -80,8 +80,8 @@ Bytes renderError(const ApiError& error) {
     if (!entry.meta.is_null()) json["meta"] = entry.meta;
     entries.push_back(std::move(json));
   }
-  return bytesOf(Json{{"success", false}, {"errors", std::move(entries)}, {"messages", Json::array()},
-                      {"result", nullptr}});
+  return bytesOf(
+      Json{{"success", false}, {"errors", std::move(entries)}, {"messages", Json::array()}, {"result", nullptr}});
 }
 
 std::string dumpJson(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }

@@ -69,17 +69,17 @@ std::optional<bool> boolOf(const Json& object, const char* key);
 std::optional<double> numberOf(const Json& object, const char* key);
 
 // HF_API_TRY(auto x, f()): passes an ApiError up. HF_API_CO_TRY is the same in a coroutine.
-#define HF_API_TRY(declaration, ...)                                                \
-  auto HF_CONCAT(hfChecked, __LINE__) = (__VA_ARGS__);                              \
-  if (!HF_CONCAT(hfChecked, __LINE__)) [[unlikely]] {                               \
-    return std::unexpected(std::move(HF_CONCAT(hfChecked, __LINE__)).error());      \
-  }                                                                                 \
+#define HF_API_TRY(declaration, ...)                                           \
+  auto HF_CONCAT(hfChecked, __LINE__) = (__VA_ARGS__);                         \
+  if (!HF_CONCAT(hfChecked, __LINE__)) [[unlikely]] {                          \
+    return std::unexpected(std::move(HF_CONCAT(hfChecked, __LINE__)).error()); \
+  }                                                                            \
   declaration = *std::move(HF_CONCAT(hfChecked, __LINE__))
-#define HF_API_CO_TRY(declaration, ...)                                             \
-  auto HF_CONCAT(hfChecked, __LINE__) = (__VA_ARGS__);                              \
-  if (!HF_CONCAT(hfChecked, __LINE__)) [[unlikely]] {                               \
-    co_return std::unexpected(std::move(HF_CONCAT(hfChecked, __LINE__)).error());   \
-  }                                                                                 \
+#define HF_API_CO_TRY(declaration, ...)                                           \
+  auto HF_CONCAT(hfChecked, __LINE__) = (__VA_ARGS__);                            \
+  if (!HF_CONCAT(hfChecked, __LINE__)) [[unlikely]] {                             \
+    co_return std::unexpected(std::move(HF_CONCAT(hfChecked, __LINE__)).error()); \
+  }                                                                               \
   declaration = *std::move(HF_CONCAT(hfChecked, __LINE__))
 
 // The same for a Result<T> of ours: its error becomes a 5xx.

@@ -17,7 +17,7 @@ struct Core;
 
 struct ApiRequest {
   std::string method;
-  std::string path;  // below /client/v4, as sent
+  std::string path;                                        // below /client/v4, as sent
   std::map<std::string, std::string, std::less<>> params;  // "n" -> the script's name
   net::QueryList query;
   net::HeaderList headers;

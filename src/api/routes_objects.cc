@@ -15,7 +15,10 @@ constexpr std::size_t kObjectsDefault = 1000;
 constexpr std::size_t kObjectsMax = 10'000;
 
 Json describe(const catalog::Namespace& ns) {
-  return Json{{"id", ns.id.hex()}, {"name", ns.name}, {"script", ns.script}, {"class", ns.className},
+  return Json{{"id", ns.id.hex()},
+              {"name", ns.name},
+              {"script", ns.script},
+              {"class", ns.className},
               {"use_sqlite", ns.useSqlite}};
 }
 

@@ -69,18 +69,24 @@ Task<Answer> listScripts(Core& core, const ApiRequest& request) {
     result.push_back(describeScript(view));
   }
   const std::size_t count = result.size();
-  co_return list(std::move(result), Json{{"page", 1}, {"per_page", count}, {"count", count}, {"total_count", count},
-                                         {"total_pages", 1}});
+  co_return list(std::move(result),
+                 Json{{"page", 1}, {"per_page", count}, {"count", count}, {"total_count", count}, {"total_pages", 1}});
 }
 
 std::string_view contentTypeOf(ModuleKind kind) {
   switch (kind) {
-    case ModuleKind::kEsm: return "application/javascript+module";
-    case ModuleKind::kText: return "text/plain";
-    case ModuleKind::kData: return "application/octet-stream";
-    case ModuleKind::kWasm: return "application/wasm";
-    case ModuleKind::kJson: return "application/json";
-    case ModuleKind::kSourceMap: return "application/source-map";
+    case ModuleKind::kEsm:
+      return "application/javascript+module";
+    case ModuleKind::kText:
+      return "text/plain";
+    case ModuleKind::kData:
+      return "application/octet-stream";
+    case ModuleKind::kWasm:
+      return "application/wasm";
+    case ModuleKind::kJson:
+      return "application/json";
+    case ModuleKind::kSourceMap:
+      return "application/source-map";
   }
   return "application/octet-stream";
 }

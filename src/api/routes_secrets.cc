@@ -85,8 +85,8 @@ Task<Checked<Deployed>> deployBindings(Core& core, Current current, Json binding
   HF_API_CO_TRY(const auto deployments, orInternal(core.catalog.deployments(current.script.tag)));
   Json annotations{{"workers/triggered_by", "secret"}};
   DeploymentRequest deployment;
-  HF_API_CO_TRY(deployment.version, cloneVersion(core, current.script, current.latest, std::move(bindings),
-                                                 annotations, source));
+  HF_API_CO_TRY(deployment.version,
+                cloneVersion(core, current.script, current.latest, std::move(bindings), annotations, source));
   deployment.script = std::move(current.script);
   deployment.parts = {{.versionId = deployment.version->row.id, .percentage = 100}};
   deployment.source = std::move(source);
@@ -103,7 +103,8 @@ Task<Answer> putSecret(Core& core, const ApiRequest& request) {
   HF_API_CO_TRY(const Json secret, parseSecret(*body, ""));
   Json bindings = current.latest.bindings;
   setBinding(bindings, secret);
-  HF_API_CO_TRY(Deployed done, co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
+  HF_API_CO_TRY(Deployed done,
+                co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
   Reply reply = ok(shown(secret));
   reply.messages = std::move(done.messages);
   co_return reply;
@@ -130,7 +131,8 @@ Task<Answer> deleteSecret(Core& core, const ApiRequest& request) {
   HF_API_CO_TRY(Current current, currentOf(core, request.param("n")));
   Json bindings = current.latest.bindings;
   if (!removeSecret(bindings, request.param("s"))) co_return noSecret();
-  HF_API_CO_TRY(Deployed done, co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
+  HF_API_CO_TRY(Deployed done,
+                co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
   Reply reply = ok(nullptr);
   reply.messages = std::move(done.messages);
   co_return reply;
@@ -162,7 +164,8 @@ Task<Answer> bulkSecrets(Core& core, const ApiRequest& request) {
   for (const Json& binding : bindings) {
     if (isSecret(binding)) result[textOf(binding, "name")] = shown(binding);
   }
-  HF_API_CO_TRY(Deployed done, co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
+  HF_API_CO_TRY(Deployed done,
+                co_await deployBindings(core, std::move(current), std::move(bindings), request.source()));
   Reply reply = ok(std::move(result));
   reply.messages = std::move(done.messages);
   co_return reply;

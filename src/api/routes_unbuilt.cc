@@ -30,7 +30,8 @@ Task<Answer> noRoutes(Core& core, const ApiRequest& request) {
   if (body && body->is_array() && body->empty()) co_return ok(Json::array());
   co_return refuse(400, 10022,
                    "Routes and custom domains are not part of this release of Holdfast. Workers are reached at "
-                   "http://NAME." + core.options.domain + ":" + std::to_string(core.options.publicPort) + ".");
+                   "http://NAME." +
+                       core.options.domain + ":" + std::to_string(core.options.publicPort) + ".");
 }
 
 }  // namespace

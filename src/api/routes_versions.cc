@@ -128,8 +128,10 @@ Checked<void> checkSecrets(const VersionRow& target, const VersionRow& current) 
   if (changed.empty()) return {};
   std::string names;
   for (const std::string& name : changed) names += (names.empty() ? "" : ", ") + name;
-  return refuse(400, 10220, "Some secrets have different values than in the version that is being deployed. The "
-                            "following secrets have changed: " + names);
+  return refuse(400, 10220,
+                "Some secrets have different values than in the version that is being deployed. The "
+                "following secrets have changed: " +
+                    names);
 }
 
 Task<Answer> postDeployment(Core& core, const ApiRequest& request) {

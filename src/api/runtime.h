@@ -18,7 +18,7 @@ enum class ExportKind : std::uint8_t { kHandlerObject, kEntrypoint, kDurableObje
 
 // One export of a main module, found by starting the code once (spec durable-objects 2.1).
 struct ExportedName {
-  std::string name;  // "default" for the default export
+  std::string name;                      // "default" for the default export
   ExportKind kind = ExportKind::kOther;  // a class that extends nothing is kDurableObject: a legacy class
   std::vector<std::string> handlers;     // "fetch", "alarm", ...
 };

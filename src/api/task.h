@@ -77,8 +77,8 @@ struct Detached {
   };
 };
 
-// Runs `start` with a completion and resumes with what it delivers. A completion that is dropped, because the other side
-// has stopped, delivers kCancelled.
+// Runs `start` with a completion and resumes with what it delivers. A completion that is dropped, because the other
+// side has stopped, delivers kCancelled.
 template <class T>
 class [[nodiscard]] Await final {
  public:

@@ -69,8 +69,8 @@ TEST(Upload, AsWranglerSendsIt) {
 }
 
 TEST(Upload, TheBoundaryIsFoundWithoutItsHeader) {
-  const std::string body = multipart({field("metadata[main_module]", "index.js"),
-                                      file("files[]", "index.js", kEsm, "export default {}")});
+  const std::string body =
+      multipart({field("metadata[main_module]", "index.js"), file("files[]", "index.js", kEsm, "export default {}")});
   for (const char* type : {"application/javascript", "multipart/form-data", ""}) {
     const auto upload = decodeUpload(asBytes(body), type, "metadata");
     ASSERT_TRUE(upload) << type << ": " << refusal(upload);
@@ -87,7 +87,8 @@ TEST(Upload, JsonWithoutFiles) {
 }
 
 TEST(Upload, MetadataAsAFileOfJson) {
-  const std::string body = multipart({file("metadata", "metadata.json", "application/json", R"({"main_module":"i.js"})")});
+  const std::string body =
+      multipart({file("metadata", "metadata.json", "application/json", R"({"main_module":"i.js"})")});
   const auto upload = decodeUpload(asBytes(body), kType, "metadata");
   ASSERT_TRUE(upload);
   EXPECT_EQ(upload->metadata["main_module"], "i.js");
@@ -101,8 +102,9 @@ TEST(Upload, WhatCannotBeReadIsRefused) {
               HasSubstr("400 10001 The multipart body has no part named 'metadata'."));
   EXPECT_THAT(refusal(decodeUpload(asBytes(multipart({field("metadata", "{")})), kType, "metadata")),
               HasSubstr("400 10001 The part 'metadata' is not a JSON object."));
-  EXPECT_THAT(refusal(decodeUpload(asBytes(multipart({field("metadata", std::string(100'000, '['))})), kType, "metadata")),
-              HasSubstr("400 10001"))
+  EXPECT_THAT(
+      refusal(decodeUpload(asBytes(multipart({field("metadata", std::string(100'000, '['))})), kType, "metadata")),
+      HasSubstr("400 10001"))
       << "depth is bounded";
   EXPECT_THAT(refusal(decodeUpload(asBytes(multipart({field("metadata[a", "1")})), kType, "metadata")),
               HasSubstr("400 10001 The form field"));
@@ -110,7 +112,8 @@ TEST(Upload, WhatCannotBeReadIsRefused) {
 
 TEST(Upload, PartsThatAreNoModulesOfOurs) {
   const auto with = [](const std::string& type) {
-    return refusal(decodeUpload(asBytes(multipart({field("metadata", "{}"), file("x", "x", type, "")})), kType, "metadata"));
+    return refusal(
+        decodeUpload(asBytes(multipart({field("metadata", "{}"), file("x", "x", type, "")})), kType, "metadata"));
   };
   EXPECT_THAT(with("application/javascript"), HasSubstr("400 10021 The part 'x' is a script or CommonJS module"));
   EXPECT_THAT(with("text/x-python"), HasSubstr("400 10021 The part 'x' is Python"));

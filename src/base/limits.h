@@ -33,7 +33,6 @@ inline constexpr std::size_t kKeyPlusValueBytesMax = 2'097'152;
 inline constexpr std::size_t kKeysPerCallMax = 128;
 inline constexpr std::size_t kStatementCacheTextBytesMax = 1024 * 1024;
 inline constexpr std::size_t kStatementCacheCountMax = 100;
-inline constexpr std::size_t kDatabasePagesMax = 10ULL * 1024 * 1024 * 1024 / 4096;
 inline constexpr std::chrono::seconds kSqlStatementTimeMax{30};
 inline constexpr std::size_t kOpenObjectFilesMax = 512;
 inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;

@@ -63,8 +63,8 @@ Result<void> migrateSchema(Connection& db, const Clock& clock, const std::string
   }
   if (version > static_cast<std::int64_t>(kSchema.size())) {
     return fail(Errc::kUnsupported, "catalog.sqlite was written by a newer release of Holdfast (schema " +
-                                        std::to_string(version) + ", known up to " +
-                                        std::to_string(kSchema.size()) + ")");
+                                        std::to_string(version) + ", known up to " + std::to_string(kSchema.size()) +
+                                        ")");
   }
   for (auto step = static_cast<std::size_t>(version); step < kSchema.size(); ++step) {
     HF_TRY_VOID(db.execute(kSchema.at(step)));
@@ -219,8 +219,8 @@ class SqliteCatalog final : public Catalog {
       HF_TRY(const bool more, query.step());
       if (!more) return rows;
       HF_TRY(const NamespaceId id, NamespaceId::parse(query.text(0)));
-      rows.push_back({.id = id, .scriptTag = query.text(1), .className = query.text(2),
-                      .useSqlite = query.number(3) != 0});
+      rows.push_back(
+          {.id = id, .scriptTag = query.text(1), .className = query.text(2), .useSqlite = query.number(3) != 0});
     }
   }
 
@@ -361,8 +361,7 @@ class SqliteCatalog final : public Catalog {
     {
       HF_TRY(Query query, db_->query("DELETE FROM deployments WHERE script = ?1 AND sequence <= (SELECT sequence "
                                      "FROM deployments WHERE script = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)"));
-      HF_TRY_VOID(
-          query.bind(scriptTag).bind(static_cast<std::int64_t>(options_.deploymentsKeptPerScript)).run());
+      HF_TRY_VOID(query.bind(scriptTag).bind(static_cast<std::int64_t>(options_.deploymentsKeptPerScript)).run());
     }
     {
       HF_TRY(Query query, db_->query("DELETE FROM versions WHERE script = ?1 AND number <= (SELECT number FROM "
@@ -406,8 +405,11 @@ class SqliteCatalog final : public Catalog {
     HF_TRY(const NameTables names, nameTables());
     for (const auto& [id, row] : names.namespaces) {
       const std::string& script = names.scriptNames.at(row.scriptTag);
-      next->namespaces[id] = Namespace{.id = id, .name = script + "_" + row.className, .script = script,
-                                       .className = row.className, .useSqlite = row.useSqlite};
+      next->namespaces[id] = Namespace{.id = id,
+                                       .name = script + "_" + row.className,
+                                       .script = script,
+                                       .className = row.className,
+                                       .useSqlite = row.useSqlite};
     }
     HF_TRY(const std::vector<ScriptRow> scriptRows, scripts());
     for (const ScriptRow& row : scriptRows) {
@@ -444,7 +446,7 @@ class SqliteCatalog final : public Catalog {
                                                      const NameTables& names) {
     HF_TRY(const std::optional<VersionRow> row, version(script.tag, id));
     if (!row) return fail(Errc::kCorrupt, "catalog: a deployment of '" + script.name + "' names no version");
-    const std::shared_ptr<const Version> known = knownVersion(script.name, id);
+    std::shared_ptr<const Version> known = knownVersion(script.name, id);
     if (!known) {
       HF_TRY(std::vector<Module> parts, modules(id));
       return std::make_shared<const Version>(makeVersion(script.name, *row, std::move(parts), names));

@@ -65,9 +65,9 @@ class Catalog {
   virtual Result<std::size_t> versionCount(std::string_view scriptTag) = 0;
   virtual Result<std::optional<VersionRow>> version(std::string_view scriptTag, std::string_view id) = 0;
   virtual Result<std::optional<VersionRow>> latestVersion(std::string_view scriptTag) = 0;
-  virtual Result<std::vector<Module>> modules(std::string_view versionId) = 0;  // in the order of the upload
+  virtual Result<std::vector<Module>> modules(std::string_view versionId) = 0;             // in the order of the upload
   virtual Result<std::vector<DeploymentRow>> deployments(std::string_view scriptTag) = 0;  // newest first
-  virtual Result<std::vector<NamespaceRow>> namespaces() = 0;  // in the order of creation
+  virtual Result<std::vector<NamespaceRow>> namespaces() = 0;                              // in the order of creation
 
   // The version as the runtime would run it, before it is committed, to start its code once. A binding to a class that
   // has no namespace yet carries the zero id.

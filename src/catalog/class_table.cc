@@ -12,9 +12,7 @@ ClassTable::ClassTable(const PlanInput& input) : input_(input), rows_(input.name
   }
 }
 
-const NamespaceRow* ClassTable::find(const std::string& className) const {
-  return findOf(input_.scriptTag, className);
-}
+const NamespaceRow* ClassTable::find(const std::string& className) const { return findOf(input_.scriptTag, className); }
 
 const NamespaceRow* ClassTable::findOf(const std::string& scriptTag, const std::string& className) const {
   const auto found = std::ranges::find_if(rows_, [&](const NamespaceRow& row) {

@@ -12,12 +12,12 @@ namespace {
 using State = ClassDeclaration::State;
 
 std::unexpected<PlanError> reconciliationFailed(Json details) {
-  return std::unexpected(PlanError{.status = 400,
-                                   .code = 100402,
-                                   .message = "Durable Object exports reconciliation failed: " +
-                                              details.front()["class"].get<std::string>() + ": " +
-                                              details.front()["message"].get<std::string>(),
-                                   .meta = Json{{"details", std::move(details)}}});
+  return std::unexpected(PlanError{
+      .status = 400,
+      .code = 100402,
+      .message = "Durable Object exports reconciliation failed: " + details.front()["class"].get<std::string>() + ": " +
+                 details.front()["message"].get<std::string>(),
+      .meta = Json{{"details", std::move(details)}}});
 }
 
 Json detail(const std::string& className, const char* scenario, std::string message) {
@@ -32,8 +32,9 @@ std::expected<ClassDeclaration, Json> parseDeclaration(const std::string& name, 
   ClassDeclaration out;
   if (json.contains("container")) return invalid("containers are not part of this release of Holdfast");
   if (state == "transferred" || state == "expecting-transfer") {
-    return invalid("transfers between Workers by 'exports' are not part of this release of Holdfast; the migration "
-                   "'transferred_classes' is");
+    return invalid(
+        "transfers between Workers by 'exports' are not part of this release of Holdfast; the migration "
+        "'transferred_classes' is");
   }
   if (state == "deleted") {
     out.state = State::kDeleted;
@@ -127,7 +128,8 @@ class Reconciler final {
     }
     const auto bound = input_.boundByOthers.find(row->id);
     if (bound != input_.boundByOthers.end() && !bound->second.empty()) {
-      Json entry = detail(name, "tombstone_delete_blocked_by_external_bindings", "other Workers still bind to the class");
+      Json entry =
+          detail(name, "tombstone_delete_blocked_by_external_bindings", "other Workers still bind to the class");
       entry["referencing_scripts"] = bound->second;
       entry["namespace_id"] = row->id.hex();
       details_.push_back(std::move(entry));
@@ -208,8 +210,8 @@ std::expected<ClassDeclarations, PlanError> parseExports(const Json& json) {
     const std::string type = textOf(entry, "type");
     if (type == "worker") continue;
     if (type != "durable-object") {
-      details.push_back(detail(name, "invalid_export",
-                               "exports of type '" + type + "' are not part of this release of Holdfast"));
+      details.push_back(
+          detail(name, "invalid_export", "exports of type '" + type + "' are not part of this release of Holdfast"));
       continue;
     }
     auto declaration = parseDeclaration(name, entry);

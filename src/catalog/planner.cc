@@ -18,7 +18,8 @@ std::expected<std::vector<std::string>, PlanError> stringList(const Json& step, 
   std::vector<std::string> out;
   const auto member = step.find(key);
   if (member == step.end() || member->is_null()) return out;
-  if (!member->is_array()) return refuse(kMalformed, std::string("migrations: ") + key + " must be an array of strings");
+  if (!member->is_array())
+    return refuse(kMalformed, std::string("migrations: ") + key + " must be an array of strings");
   for (const Json& entry : *member) {
     if (!entry.is_string() || entry.get_ref<const std::string&>().empty()) {
       return refuse(kMalformed, std::string("migrations: ") + key + " must be an array of class names");
@@ -175,8 +176,8 @@ class Migrator final {
   std::expected<void, PlanError> receive(const MigrationStep::Transfer& transfer) {
     const auto tag = input_.scriptTags.find(transfer.fromScript);
     if (tag == input_.scriptTags.end()) {
-      return refuse(10074, "Cannot apply transfer-class migration to class '" + transfer.from +
-                               "': the script '" + transfer.fromScript + "' does not exist");
+      return refuse(10074, "Cannot apply transfer-class migration to class '" + transfer.from + "': the script '" +
+                               transfer.fromScript + "' does not exist");
     }
     if (tag->second == input_.scriptTag) {
       return refuse(10074, "Cannot apply transfer-class migration to class '" + transfer.from +
@@ -200,10 +201,10 @@ class Migrator final {
   std::expected<void, PlanError> finish(std::vector<MigrationStep::Rename> renames,
                                         const std::vector<std::string>& deletes) {
     while (!renames.empty()) {
-      const auto ready = std::ranges::find_if(
-          renames, [this](const auto& rename) { return table_.find(rename.from) != nullptr; });
+      const auto ready =
+          std::ranges::find_if(renames, [this](const auto& rename) { return table_.find(rename.from) != nullptr; });
       if (ready == renames.end()) return missing("rename-class", renames.front().from);
-      const MigrationStep::Rename rename = *ready;
+      const MigrationStep::Rename rename = std::move(*ready);
       renames.erase(ready);
       const NamespaceId id = table_.find(rename.from)->id;
       table_.detach(id);
@@ -274,8 +275,8 @@ std::expected<void, PlanError> checkExported(const PlanInput& input, const Class
         return refuse(10070, std::string("Cannot apply ") + (row.useSqlite ? "new-sqlite-class" : "new-class") +
                                  " migration to class " + row.className + " that is not exported by script");
       case ClassTable::Origin::kRenamed:
-        return refuse(10070, "Cannot apply rename-class migration to class " + row.className +
-                                 " that is not exported by script");
+        return refuse(
+            10070, "Cannot apply rename-class migration to class " + row.className + " that is not exported by script");
       case ClassTable::Origin::kTransferred:
         return refuse(10070, "Cannot apply transfer-class migration to class " + row.className +
                                  " that is not exported by script");

@@ -67,18 +67,18 @@ using ClassDeclarations = std::map<std::string, ClassDeclaration>;
 std::expected<ClassDeclarations, PlanError> parseExports(const Json& json);
 
 struct PlanInput {
-  std::string script;     // name
-  std::string scriptTag;  // its 32 hex
-  std::vector<NamespaceRow> namespaces;            // of all scripts
-  std::map<std::string, std::string> scriptTags;   // name -> tag, of all scripts
-  std::set<std::string> codeClasses;               // Durable Object classes that the new code exports
-  std::set<std::string> boundClasses;              // own classes that bindings of the new upload name
+  std::string script;                                          // name
+  std::string scriptTag;                                       // its 32 hex
+  std::vector<NamespaceRow> namespaces;                        // of all scripts
+  std::map<std::string, std::string> scriptTags;               // name -> tag, of all scripts
+  std::set<std::string> codeClasses;                           // Durable Object classes that the new code exports
+  std::set<std::string> boundClasses;                          // own classes that bindings of the new upload name
   std::map<NamespaceId, std::set<std::string>> boundByOthers;  // namespace -> names of other scripts bound to it
   std::function<NamespaceId()> newId;
 };
 
 struct Plan {
-  std::vector<NamespaceRow> changed;     // created, renamed or transferred, as they are afterwards
+  std::vector<NamespaceRow> changed;  // created, renamed or transferred, as they are afterwards
   std::vector<NamespaceId> deleted;
   std::vector<NamespaceRow> namespaces;  // of all scripts, afterwards
   Json reconciliation = nullptr;         // exports only: the answer's "exports_reconciliation"

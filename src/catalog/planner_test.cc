@@ -77,8 +77,10 @@ std::string refusal(const std::expected<Plan, PlanError>& plan) {
 }
 
 TEST(Migrations, NewClassesGetNamespacesOfTheirKind) {
-  const auto plan = Bench().code({"A", "B"}).binds({"A"}).migrate(
-      R"({"new_tag":"v1","steps":[{"new_classes":["B"],"new_sqlite_classes":["A"]}]})");
+  const auto plan = Bench()
+                        .code({"A", "B"})
+                        .binds({"A"})
+                        .migrate(R"({"new_tag":"v1","steps":[{"new_classes":["B"],"new_sqlite_classes":["A"]}]})");
   EXPECT_THAT(table(plan), ElementsAre("100:app:B:kv", "101:app:A:sqlite"));
   EXPECT_EQ(plan->changed.size(), 2U);
   EXPECT_THAT(plan->deleted, IsEmpty());
@@ -97,24 +99,30 @@ TEST(Migrations, BothShapesAtOnceAreRefused) {
 }
 
 TEST(Migrations, MalformedOnesAreRefused) {
-  for (const char* json : {R"([])", R"({"new_tag":3})", R"({"steps":{}})", R"({"steps":[3]})",
-                           R"({"new_classes":"A"})", R"({"new_classes":[3]})", R"({"new_classes":[""]})",
-                           R"({"renamed_classes":[{"from":"A"}]})", R"({"renamed_classes":["A"]})",
-                           R"({"transferred_classes":[{"from":"A","to":"B"}]})", R"({"deleted_classes":{}})"}) {
+  for (const char* json : {R"([])", R"({"new_tag":3})", R"({"steps":{}})", R"({"steps":[3]})", R"({"new_classes":"A"})",
+                           R"({"new_classes":[3]})", R"({"new_classes":[""]})", R"({"renamed_classes":[{"from":"A"}]})",
+                           R"({"renamed_classes":["A"]})", R"({"transferred_classes":[{"from":"A","to":"B"}]})",
+                           R"({"deleted_classes":{}})"}) {
     EXPECT_THAT(refusal(Bench().migrate(json)), testing::StartsWith("400 10021 migrations")) << json;
   }
 }
 
 TEST(Migrations, RenameKeepsIdAndKind) {
-  const auto plan = Bench().has(1, "A", false).code({"B"}).binds({"B"}).migrate(
-      R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"}]}]})");
+  const auto plan = Bench()
+                        .has(1, "A", false)
+                        .code({"B"})
+                        .binds({"B"})
+                        .migrate(R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"}]}]})");
   EXPECT_THAT(table(plan), ElementsAre("1:app:B:kv"));
   EXPECT_THAT(shown(plan->changed), ElementsAre("1:app:B:kv"));
 }
 
 TEST(Migrations, TwoClassesMayChangeNames) {
-  EXPECT_THAT(table(Bench().has(1, "A").has(2, "B").code({"A", "B"}).migrate(
-                  R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"},{"from":"B","to":"A"}]}]})")),
+  EXPECT_THAT(table(Bench()
+                        .has(1, "A")
+                        .has(2, "B")
+                        .code({"A", "B"})
+                        .migrate(R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"},{"from":"B","to":"A"}]}]})")),
               ElementsAre("1:app:B:sqlite", "2:app:A:sqlite"));
 }
 
@@ -147,8 +155,11 @@ TEST(Migrations, AWholeHistoryReplaysOnAFreshServer) {
 }
 
 TEST(Migrations, AClassDeletedInOneStepMayBeMadeAnewInTheNext) {
-  const auto plan = Bench().has(1, "A", false).code({"A"}).binds({"A"}).migrate(
-      R"({"steps":[{"deleted_classes":["A"]},{"new_sqlite_classes":["A"]}]})");
+  const auto plan = Bench()
+                        .has(1, "A", false)
+                        .code({"A"})
+                        .binds({"A"})
+                        .migrate(R"({"steps":[{"deleted_classes":["A"]},{"new_sqlite_classes":["A"]}]})");
   EXPECT_THAT(table(plan), ElementsAre("100:app:A:sqlite"));
   EXPECT_THAT(plan->deleted, ElementsAre(idOf(1)));
 }
@@ -163,9 +174,12 @@ TEST(Migrations, StepsMergedIntoOneMeanTheSame) {
   EXPECT_THAT(table(Bench().has(1, "A").code({"C"}).migrate(
                   R"({"steps":[{"renamed_classes":[{"from":"B","to":"C"},{"from":"A","to":"B"}]}]})")),
               ElementsAre("1:app:C:sqlite"));
-  EXPECT_THAT(table(Bench().has(1, "A").code({"A", "B"}).migrate(
-                  R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"}],"new_sqlite_classes":["A"]}]})")),
-              ElementsAre("1:app:B:sqlite", "100:app:A:sqlite"));
+  EXPECT_THAT(
+      table(Bench()
+                .has(1, "A")
+                .code({"A", "B"})
+                .migrate(R"({"steps":[{"renamed_classes":[{"from":"A","to":"B"}],"new_sqlite_classes":["A"]}]})")),
+      ElementsAre("1:app:B:sqlite", "100:app:A:sqlite"));
   EXPECT_THAT(table(Bench().has(1, "A").has(2, "B").code({"B"}).migrate(
                   R"({"steps":[{"deleted_classes":["B"],"renamed_classes":[{"from":"A","to":"B"}]}]})")),
               ElementsAre("1:app:B:sqlite"));
@@ -203,19 +217,19 @@ TEST(Migrations, SourceThatDoesNotExist) {
             "400 10074 Cannot apply rename-class migration to class 'A' which was not exported in the previous version "
             "of the script");
   // A circle of names that leads nowhere ends too.
-  EXPECT_THAT(refusal(Bench().code({"A", "B"}).migrate(
-                  R"({"renamed_classes":[{"from":"A","to":"B"},{"from":"B","to":"A"}]})")),
-              testing::StartsWith("400 10074 Cannot apply rename-class migration to class 'A'"));
+  EXPECT_THAT(
+      refusal(Bench().code({"A", "B"}).migrate(R"({"renamed_classes":[{"from":"A","to":"B"},{"from":"B","to":"A"}]})")),
+      testing::StartsWith("400 10074 Cannot apply rename-class migration to class 'A'"));
 }
 
 TEST(Migrations, OneTargetTwice) {
   const std::string text = "400 10074 class 'A' cannot be the target of more than one migration";
-  for (const char* json : {R"({"new_classes":["A","A"]})", R"({"new_classes":["A"],"new_sqlite_classes":["A"]})",
-                           R"({"new_classes":["A"],"renamed_classes":[{"from":"X","to":"A"}]})",
-                           R"({"renamed_classes":[{"from":"X","to":"A"},{"from":"Y","to":"A"}]})",
-                           R"({"new_classes":["A"],"transferred_classes":[{"from":"R","from_script":"other","to":"A"}]})",
-                           R"({"deleted_classes":["A","A"]})",
-                           R"({"deleted_classes":["A"],"renamed_classes":[{"from":"A","to":"B"}]})"}) {
+  for (const char* json :
+       {R"({"new_classes":["A","A"]})", R"({"new_classes":["A"],"new_sqlite_classes":["A"]})",
+        R"({"new_classes":["A"],"renamed_classes":[{"from":"X","to":"A"}]})",
+        R"({"renamed_classes":[{"from":"X","to":"A"},{"from":"Y","to":"A"}]})",
+        R"({"new_classes":["A"],"transferred_classes":[{"from":"R","from_script":"other","to":"A"}]})",
+        R"({"deleted_classes":["A","A"]})", R"({"deleted_classes":["A"],"renamed_classes":[{"from":"A","to":"B"}]})"}) {
     EXPECT_EQ(refusal(Bench().has(1, "X").has(2, "Y").otherHas(3, "R").code({"A", "B", "X", "Y"}).migrate(json)), text)
         << json;
   }
@@ -224,18 +238,19 @@ TEST(Migrations, OneTargetTwice) {
 }
 
 TEST(Migrations, RenameTargetOccupied) {
-  EXPECT_THAT(refusal(Bench().has(1, "A").has(2, "B").code({"A", "B"}).migrate(
-                  R"({"renamed_classes":[{"from":"A","to":"B"}]})")),
-              testing::StartsWith("400 10074 Cannot apply rename-class migration to class 'A': class 'B'"));
+  EXPECT_THAT(
+      refusal(
+          Bench().has(1, "A").has(2, "B").code({"A", "B"}).migrate(R"({"renamed_classes":[{"from":"A","to":"B"}]})")),
+      testing::StartsWith("400 10074 Cannot apply rename-class migration to class 'A': class 'B'"));
 }
 
 TEST(Migrations, TransferThatCannotBe) {
-  EXPECT_THAT(refusal(Bench().code({"A"}).migrate(
-                  R"({"transferred_classes":[{"from":"A","from_script":"nobody","to":"A"}]})")),
-              testing::StartsWith("400 10074 Cannot apply transfer-class migration to class 'A': the script 'nobody'"));
-  EXPECT_THAT(refusal(Bench().code({"A"}).migrate(
-                  R"({"transferred_classes":[{"from":"A","from_script":"other","to":"A"}]})")),
-              testing::StartsWith("400 10074 Cannot apply transfer-class migration to class 'A' which does not exist"));
+  EXPECT_THAT(
+      refusal(Bench().code({"A"}).migrate(R"({"transferred_classes":[{"from":"A","from_script":"nobody","to":"A"}]})")),
+      testing::StartsWith("400 10074 Cannot apply transfer-class migration to class 'A': the script 'nobody'"));
+  EXPECT_THAT(
+      refusal(Bench().code({"A"}).migrate(R"({"transferred_classes":[{"from":"A","from_script":"other","to":"A"}]})")),
+      testing::StartsWith("400 10074 Cannot apply transfer-class migration to class 'A' which does not exist"));
   EXPECT_THAT(refusal(Bench().has(1, "B").otherHas(2, "A").code({"B"}).migrate(
                   R"({"transferred_classes":[{"from":"A","from_script":"other","to":"B"}]})")),
               testing::StartsWith("400 10074 Cannot apply transfer-class migration to class 'B' that is already"));
@@ -288,8 +303,7 @@ TEST(MigrationTag, MustBeTheOneThatTheClientBelievesIn) {
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().status, 412);
   EXPECT_EQ(wrong.error().code, 10079);
-  EXPECT_EQ(wrong.error().message,
-            "Actor migration tag precondition failed, got tag 'v1' when expected tag is 'v2'.");
+  EXPECT_EQ(wrong.error().message, "Actor migration tag precondition failed, got tag 'v1' when expected tag is 'v2'.");
   EXPECT_FALSE(checkMigrationTag(std::nullopt, tagOf("v1")));
   EXPECT_FALSE(checkMigrationTag("v1", tagOf(std::nullopt)));
 }
@@ -334,13 +348,19 @@ TEST(Exports, DeletedAndRenamedEntries) {
 }
 
 TEST(Exports, EverythingThatDoesNotAgreeIsListed) {
-  EXPECT_THAT(scenarios(Bench().has(1, "A").has(2, "B").has(3, "K", false).code({"A", "K", "D"}).declare(
-                  R"({"K":{"type":"durable-object","storage":"sqlite"},
+  EXPECT_THAT(scenarios(Bench()
+                            .has(1, "A")
+                            .has(2, "B")
+                            .has(3, "K", false)
+                            .code({"A", "K", "D"})
+                            .declare(
+                                R"({"K":{"type":"durable-object","storage":"sqlite"},
                       "N":{"type":"durable-object","storage":"sqlite"}})")),
               ElementsAre("K storage_type_mismatch", "N config_export_not_in_code",
                           "A provisioned_class_missing_from_config", "B orphaned_provisioned_namespace"));
-  EXPECT_THAT(scenarios(Bench().has(1, "A").code({"A"}).declare(R"({"A":{"type":"durable-object","state":"deleted"}})")),
-              ElementsAre("A tombstone_delete_class_still_in_code"));
+  EXPECT_THAT(
+      scenarios(Bench().has(1, "A").code({"A"}).declare(R"({"A":{"type":"durable-object","state":"deleted"}})")),
+      ElementsAre("A tombstone_delete_class_still_in_code"));
   EXPECT_THAT(scenarios(Bench().has(1, "A").has(2, "B").code({"B"}).declare(
                   R"({"A":{"type":"durable-object","state":"renamed","renamed_to":"B"},
                       "B":{"type":"durable-object","storage":"sqlite"}})")),

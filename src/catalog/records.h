@@ -43,7 +43,8 @@ struct VersionRow {
   WallMs createdMs = 0;
   // What the upload said and what starting it showed. Keys: "main_module", "compatibility_date",
   // "compatibility_flags", "limits", "placement", "handlers", "named_handlers", "startup_time_ms", "etag", "source",
-  // "migration_tag", "exports" (declarations as uploaded), "classes" (the Durable Object classes that the code exports).
+  // "migration_tag", "exports" (declarations as uploaded), "classes" (the Durable Object classes that the code
+  // exports).
   Json metadata = Json::object();
   // As uploaded, with inherited ones copied in; Durable Object bindings carry "namespace_id".
   Json bindings = Json::array();

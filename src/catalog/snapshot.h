@@ -54,8 +54,8 @@ struct Limits {
   std::optional<std::chrono::milliseconds> cpuPerTurn;
 };
 
-// One uploaded version of a script. Unchanged versions are the same pointer from one Snapshot to the next; where a class
-// that a binding names was renamed or moved, a new value with the same id takes its place.
+// One uploaded version of a script. Unchanged versions are the same pointer from one Snapshot to the next; where a
+// class that a binding names was renamed or moved, a new value with the same id takes its place.
 struct Version {
   std::string id;  // uuid with hyphens
   std::uint64_t number = 0;
@@ -88,7 +88,7 @@ struct Script {
     double percentage = 100;
   };
   std::string name;
-  std::string tag;  // 32 hex, stable for the life of the script
+  std::string tag;          // 32 hex, stable for the life of the script
   std::vector<Part> parts;  // one or two; empty: a draft without deployment
   CodeUpdateMode updateMode = CodeUpdateMode::kDeferred;
   std::chrono::seconds updateMaxDelay{300};

@@ -15,14 +15,18 @@ namespace {
 
 Errc errcOf(int code) {
   switch (code & 0xff) {
-    case SQLITE_FULL: return Errc::kNoSpace;
+    case SQLITE_FULL:
+      return Errc::kNoSpace;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return Errc::kCorrupt;
+    case SQLITE_NOTADB:
+      return Errc::kCorrupt;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
-    case SQLITE_PERM: return Errc::kIo;
-    default: return Errc::kSql;
+    case SQLITE_PERM:
+      return Errc::kIo;
+    default:
+      return Errc::kSql;
   }
 }
 
@@ -46,9 +50,8 @@ Query::~Query() {
 }
 
 Query& Query::bind(std::string_view text) {
-  const int code =
-      sqlite3_bind_text64(statement_, ++bound_, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_TRANSIENT,
-                          SQLITE_UTF8);
+  const int code = sqlite3_bind_text64(statement_, ++bound_, text.data() == nullptr ? "" : text.data(), text.size(),
+                                       SQLITE_TRANSIENT, SQLITE_UTF8);
   HF_CHECK(code == SQLITE_OK, "texts of the catalog are below SQLite's limits, parameters are counted right");
   return *this;
 }

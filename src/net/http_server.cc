@@ -40,7 +40,7 @@ class HttpServer::Impl final : public ConnectionHost, public LoopResource, publi
     sweepInterval_ = std::clamp<std::chrono::milliseconds>(shortest / 4, std::chrono::milliseconds(5),
                                                            std::chrono::milliseconds(1000));
   }
-  ~Impl() {
+  ~Impl() override {
     if (listenFd_ >= 0) ::close(listenFd_);
   }
 

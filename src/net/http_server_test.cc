@@ -51,9 +51,8 @@ TEST(HttpServer, ClosesWhenEitherSideAsksForIt) {
 TEST(HttpServer, HandsTheRequestOverAsItWasSent) {
   EventQueue<std::shared_ptr<Exchange>> seen;
   TestServer server([&](std::shared_ptr<Exchange> exchange) {
-    const auto kept = exchange;
     exchange->respond({}, {});
-    seen.push(kept);
+    seen.push(std::move(exchange));
   });
   Client client(server.port());
   client.send(

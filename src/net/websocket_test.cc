@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::string_literals;
 using std::chrono::milliseconds;
-using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr std::string_view kHandshake =

@@ -48,9 +48,10 @@ void Checkpointer::request() {
 
 void Checkpointer::objectClosed(const ObjectKey& object) {
   const std::lock_guard lock(mutex_);
-  if (closed_.empty()) closedSince_ = clock_.steady();
+  const bool isFirst = closed_.empty();
+  if (isFirst) closedSince_ = clock_.steady();
   closed_.insert(object);
-  changed_.notify_all();
+  if (isFirst) changed_.notify_all();
 }
 
 bool Checkpointer::enough() const {

@@ -80,8 +80,6 @@ Result<void> Connection::configure() {
   sqlite3_extended_result_codes(db_, 1);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   if (runText(kSettings) != SQLITE_OK) return std::unexpected(sqlError(db_, sqlite3_extended_errcode(db_)));
-  const std::string pages = "PRAGMA max_page_count=" + std::to_string(limits::kDatabasePagesMax);
-  if (runText(pages.c_str()) != SQLITE_OK) return std::unexpected(sqlError(db_, sqlite3_extended_errcode(db_)));
   for (const auto& [limit, value] : {std::pair{SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024},
                                      {SQLITE_LIMIT_SQL_LENGTH, 100'000},
                                      {SQLITE_LIMIT_COLUMN, 100},
@@ -98,6 +96,13 @@ Result<void> Connection::configure() {
   }
   guard_.attach(db_);
   return {};
+}
+
+void Connection::releaseMemory() {
+  cache_.clear();
+  for (StatementPtr& statement : internal_) statement.reset();
+  indexes_.clear();
+  sqlite3_db_release_memory(db_);
 }
 
 Result<sqlite3_stmt*> Connection::internal(Internal which) {

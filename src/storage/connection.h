@@ -55,6 +55,9 @@ class Connection final {
   [[nodiscard]] SqlGuard& guard() { return guard_; }
   [[nodiscard]] StatementCache& cache() { return cache_; }
 
+  // Cached pages and statements. What PRAGMA has set stays.
+  void releaseMemory();
+
   // A statement of ours, compiled once, reset and without bindings. Step it with stepTrusted.
   Result<sqlite3_stmt*> internal(Internal which);
   int stepTrusted(sqlite3_stmt* statement);

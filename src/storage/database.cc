@@ -51,6 +51,7 @@ void DatabaseImpl::closeConnection(const Error& why) {
   lostTransaction_ = false;
   alarmTouched_ = false;
   file_.alarm.reset();
+  file_.startingPages = nullptr;
 }
 
 bool DatabaseImpl::isEmpty() const {
@@ -131,6 +132,11 @@ bool DatabaseImpl::endedLost(std::uint32_t depthLeft, Transaction kind) {
 
 void DatabaseImpl::abort(Error why) {
   if (!broken_) breakWith(std::move(why));
+}
+
+void DatabaseImpl::releaseMemory() {
+  if (broken_ || connection_ == nullptr || isDirty() || !cursors_.empty()) return;
+  connection_->releaseMemory();
 }
 
 bool DatabaseImpl::isDirty() const { return transaction_ != Transaction::kNone || file_.resetPending; }

@@ -23,6 +23,9 @@ namespace hf::storage {
 
 class SqlCursor;
 
+inline constexpr char kMakeKvTable[] =
+    "CREATE TABLE IF NOT EXISTS _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
+
 // What a Database tells its Store when it goes.
 class DatabaseOwner {
  public:
@@ -38,6 +41,8 @@ struct DatabaseContext {
   const Clock& clock;
   const Log& log;
   DatabaseOwner& owner;
+  // Of a database that holds an empty _cf_KV: cheaper than having SQLite make it.
+  const std::vector<PageRef>& kvPages;
 };
 
 class DatabaseImpl final : public Database {
@@ -67,6 +72,7 @@ class DatabaseImpl final : public Database {
   [[nodiscard]] bool isDirty() const override;
   Result<std::optional<ledger::Position>> endTurn() override;
   void abort(Error why) override;
+  void releaseMemory() override;
   [[nodiscard]] const std::optional<Error>& broken() const override { return broken_; }
 
  private:

@@ -13,7 +13,6 @@ namespace {
 
 constexpr char kKvTable[] = "_cf_KV";
 constexpr char kMetadataTable[] = "_cf_METADATA";
-constexpr char kMakeKv[] = "CREATE TABLE IF NOT EXISTS _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
 constexpr char kMakeMetadata[] = "CREATE TABLE IF NOT EXISTS _cf_METADATA (key INTEGER PRIMARY KEY, value BLOB)";
 constexpr std::int64_t kNanosecondsPerMillisecond = 1'000'000;
 
@@ -91,7 +90,9 @@ Result<void> DatabaseImpl::put(std::string_view key, BytesView value) {
   if (key.size() + value.size() > limits::kKeyPlusValueBytesMax) {
     return fail(Errc::kSql, "string or blob too big: SQLITE_TOOBIG");
   }
-  HF_TRY_VOID(ensureTable(kKvTable, kMakeKv));
+  // The first thing that is ever written.
+  if (isEmpty() && file_.startingPages == nullptr) file_.startingPages = &context_.kvPages;
+  HF_TRY_VOID(ensureTable(kKvTable, kMakeKvTable));
   HF_TRY(sqlite3_stmt* const statement, connection_->internal(Internal::kPut));
   int code = SQLITE_OK;
   {

@@ -400,6 +400,47 @@ TEST_F(DatabaseTest, DatabaseSizeGrowsByAPageForATable) {
   EXPECT_EQ(must(db->databaseSize()), before + 4096);
 }
 
+TEST_F(DatabaseTest, MemoryThatWasReleasedIsMadeAgain) {
+  auto db = open();
+  sql(*db, "CREATE TABLE t (x); INSERT INTO t VALUES (1), (2)");
+  must(db->put("a", asBytes("1")));
+  db->releaseMemory();
+  EXPECT_EQ(kv(*db, "a"), "1") << "a transaction is open";
+  must(db->endTurn());
+  sql(*db, "PRAGMA foreign_keys=OFF");
+  auto cursor = must(db->exec("SELECT x FROM t", {}));
+  db->releaseMemory();
+  EXPECT_EQ(rowsOf(*cursor), "1;2");
+  db->releaseMemory();
+  EXPECT_EQ(kv(*db, "a"), "1");
+  EXPECT_EQ(sql(*db, "PRAGMA foreign_keys"), "0");
+  EXPECT_EQ(sql(*db, "SELECT x FROM t"), "1;2");
+}
+
+TEST_F(DatabaseTest, AFirstPutThatIsRolledBackLeavesNothing) {
+  auto db = open();
+  must(db->beginTransaction());
+  must(db->put("a", asBytes("1")));
+  must(db->rollbackTransaction());
+  must(db->endTurn());
+  EXPECT_THAT(ledger_->commits, IsEmpty());
+  db.reset();
+  db = open();
+  must(db->beginSync());
+  must(db->put("a", asBytes("1")));
+  must(db->rollbackSync());
+  must(db->put("b", asBytes("2")));
+  sql(*db, "CREATE TABLE t (x)");
+  must(db->endTurn());
+  EXPECT_EQ(ledger_->commits.size(), 1U);
+  db.reset();
+  db = open();
+  EXPECT_EQ(listed(*db, {}), "b ");
+  EXPECT_EQ(sql(*db, "PRAGMA quick_check"), "ok");
+  EXPECT_EQ(sql(*db, "SELECT sql FROM sqlite_schema WHERE name = '_cf_KV'"),
+            "CREATE TABLE _cf_KV (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID");
+}
+
 TEST_F(DatabaseTest, PositionsOfEarlierCommitsAreKnownAfterReopening) {
   ledger_->hold();
   auto db = open();

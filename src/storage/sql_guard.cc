@@ -110,7 +110,8 @@ void SqlGuard::attach(sqlite3* db) { sqlite3_set_authorizer(db, authorizeTrampol
 int SqlGuard::authorize(int action, const char* first, const char* second, const char* schema) {
   if (trusted_) return SQLITE_OK;
   const auto allowIf = [](bool allowed) { return allowed ? SQLITE_OK : SQLITE_DENY; };
-  if (schema != nullptr && std::string_view(schema) != "main") {
+  // ALTER TABLE puts the schema first, and here the column that DROP COLUMN takes away.
+  if (schema != nullptr && std::string_view(schema) != "main" && action != SQLITE_ALTER_TABLE) {
     // ALTER TABLE looks through the schema of temporary tables, of which there are none.
     const bool internal = std::string_view(schema) == "temp" && (action == SQLITE_READ || action == SQLITE_UPDATE);
     if (!internal) return SQLITE_DENY;

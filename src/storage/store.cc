@@ -38,6 +38,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> recover(const LedgerOpener& openLedger) {
+    HF_TRY(kvPages_, makeStartingPages(kMakeKvTable));
     HF_TRY_VOID(disk_.makeDirectories(directory_));
     HF_TRY_VOID(context_.alarms.load(disk_, directory_));
     HF_TRY(ledger_, openLedger(*this));
@@ -79,7 +80,12 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       overlay->setFile(*pages);
     }
     return std::make_unique<DatabaseImpl>(
-        DatabaseContext{.overlay = std::move(overlay), .files = files_, .clock = clock_, .log = log_, .owner = *this},
+        DatabaseContext{.overlay = std::move(overlay),
+                        .files = files_,
+                        .clock = clock_,
+                        .log = log_,
+                        .owner = *this,
+                        .kvPages = kvPages_},
         std::move(name));
   }
 
@@ -244,6 +250,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   const Clock& clock_;
   const Log& log_;
   const std::string directory_;
+  std::vector<PageRef> kvPages_;
   std::unique_ptr<ledger::Ledger> ledger_;
 
   OverlayContext context_;

@@ -28,7 +28,12 @@ struct Handle {
 
 Handle& handleOf(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file); }
 
-std::uint32_t pageCountOf(const DatabaseFile& file) { return file.resetPending ? 0 : file.overlay.pageCount(); }
+bool isEmpty(const DatabaseFile& file) { return file.resetPending || file.overlay.pageCount() == 0; }
+
+std::uint32_t pageCountOf(const DatabaseFile& file) {
+  if (!isEmpty(file)) return file.overlay.pageCount();
+  return file.startingPages == nullptr ? 0 : static_cast<std::uint32_t>(file.startingPages->size());
+}
 
 void endBatch(Handle& handle) {
   delete std::exchange(handle.batch, nullptr);  // NOLINT: SQLite's struct has no destructor
@@ -48,6 +53,10 @@ int xRead(sqlite3_file* raw, void* out, int amount, sqlite3_int64 offset) {
   if (number > pageCountOf(file)) {
     std::memset(out, 0, bytes);
     return SQLITE_IOERR_SHORT_READ;
+  }
+  if (isEmpty(file)) {
+    std::memcpy(out, (*file.startingPages)[number - 1]->data() + within, bytes);
+    return SQLITE_OK;
   }
   const Overlay::Found found = file.overlay.find(number);
   if (found.page != nullptr) {
@@ -100,11 +109,20 @@ int xCheckReservedLock(sqlite3_file*, int* held) {
   return SQLITE_OK;
 }
 
+void addStartingPages(PendingCommit& pending, const std::vector<PageRef>& pages) {
+  for (std::uint32_t number = 1; number <= pages.size(); number++) {
+    if (std::ranges::find(pending.pages, number, &NumberedPage::first) == pending.pages.end()) {
+      pending.pages.emplace_back(number, pages[number - 1]);
+    }
+  }
+}
+
 int commitBatch(Handle& handle) {
   HF_CHECK(handle.batch != nullptr, "a batch ends once");
   DatabaseFile& file = *handle.file;
   PendingCommit pending = std::move(*handle.batch);
   endBatch(handle);
+  if (isEmpty(file) && file.startingPages != nullptr) addStartingPages(pending, *file.startingPages);
   pending.reset = file.resetPending;
   pending.alarm = std::exchange(file.alarm, std::nullopt);
   if (Result<ledger::Position> done = file.overlay.commit(std::move(pending)); !done) {
@@ -112,6 +130,7 @@ int commitBatch(Handle& handle) {
     return SQLITE_FULL;
   }
   file.resetPending = false;
+  file.startingPages = nullptr;
   return SQLITE_OK;
 }
 
@@ -208,6 +227,28 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
     return fail(Errc::kIo, "could not open a database: " + text);
   }
   return db;
+}
+
+Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
+  sqlite3* db = nullptr;
+  unsigned char* image = nullptr;
+  sqlite3_int64 size = 0;
+  if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) == SQLITE_OK &&
+      sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK) {
+    image = sqlite3_serialize(db, "main", &size, 0);
+  }
+  const std::string error = db == nullptr ? "out of memory" : sqlite3_errmsg(db);
+  sqlite3_close(db);
+  if (image == nullptr) return fail(Errc::kInternal, "could not make an empty database: " + error);
+  HF_CHECK(size % kPageBytes == 0, "a database has whole pages of our size");
+  std::vector<PageRef> pages;
+  for (sqlite3_int64 at = 0; at < size; at += kPageBytes) {
+    auto page = std::make_shared<Page>();
+    std::memcpy(page->data(), image + at, kPageBytes);
+    pages.push_back(std::move(page));
+  }
+  sqlite3_free(image);
+  return pages;
 }
 
 Result<void> commitWithoutPages(DatabaseFile& file) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "storage/object_files.h"
@@ -27,11 +28,17 @@ struct DatabaseFile {
   ObjectFiles& files;
   // deleteAll happened in this transaction: the database is empty but for what this connection writes.
   bool resetPending = false;
+  // What an empty database looks like to this connection, and is committed with its first transaction; null: empty.
+  // Borrowed from the store.
+  const std::vector<PageRef>* startingPages = nullptr;
   // Goes with the next commit.
   std::optional<ledger::AlarmChange> alarm;
   // Why the last commit or read failed, until taken.
   std::optional<Error> refusal;
 };
+
+// The pages of a database that holds what `sql` makes.
+Result<std::vector<PageRef>> makeStartingPages(const char* sql);
 
 // Opens a connection on `file`. kIo with SQLite's text otherwise.
 Result<sqlite3*> openConnection(DatabaseFile& file);

@@ -465,6 +465,16 @@ const definitions = {
       ];
     },
   }),
+  'sql: ALTER TABLE': both('sql: ALTER TABLE', {
+    inside({ storage: { sql } }) {
+      sql.exec('CREATE TABLE a(x INTEGER PRIMARY KEY, y TEXT)');
+      sql.exec('ALTER TABLE a ADD COLUMN z TEXT');
+      sql.exec('ALTER TABLE a RENAME COLUMN z TO w');
+      sql.exec('ALTER TABLE a DROP COLUMN w');
+      sql.exec('ALTER TABLE a RENAME TO b');
+      return sql.exec("SELECT sql FROM sqlite_master WHERE name = 'b'").toArray();
+    },
+  }),
   'sql: FTS5': both('sql: FTS5', {
     inside({ storage: { sql } }) {
       sql.exec("CREATE VIRTUAL TABLE f USING fts5(body, tokenize='porter unicode61'); INSERT INTO f VALUES ('running dogs'), ('a cat')");
