@@ -8,6 +8,4 @@ extern const char hf_runtime_js[];      // ends with a NUL that the size does no
 extern const char hf_runtime_js_end[];  // the address after its last byte
 }
 
-inline std::string_view runtimeJs() {
-  return {hf_runtime_js, static_cast<size_t>(hf_runtime_js_end - hf_runtime_js)};
-}
+inline std::string_view runtimeJs() { return {hf_runtime_js, static_cast<size_t>(hf_runtime_js_end - hf_runtime_js)}; }

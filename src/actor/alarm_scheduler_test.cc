@@ -68,7 +68,8 @@ TEST(AlarmScheduler, UncountedRetriesGoOnForEver) {
   }
   ASSERT_EQ(alarms.takeDue(now, 1).size(), 1U);
   alarms.done(object(1), AlarmOutcome::kRetry, now, 0);
-  EXPECT_EQ(alarms.nextDue(), now + AlarmScheduler::kFirstDelayMs) << "a counted failure after uncounted ones starts anew";
+  EXPECT_EQ(alarms.nextDue(), now + AlarmScheduler::kFirstDelayMs)
+      << "a counted failure after uncounted ones starts anew";
 }
 
 TEST(AlarmScheduler, RemovedAlarmsAndNamespacesAreForgotten) {

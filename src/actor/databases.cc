@@ -80,7 +80,8 @@ struct DatabaseTable::Natives {
     if (!value) return js::throwResultError(isolate, value.error());
     if (!*value) return;
     Local<Value> result;
-    if (self(info).serializer_->deserialize(isolate->GetCurrentContext(), **value).ToLocal(&result)) info.GetReturnValue().Set(result);
+    if (self(info).serializer_->deserialize(isolate->GetCurrentContext(), **value).ToLocal(&result))
+      info.GetReturnValue().Set(result);
   }
 
   static void kvGetMany(const Info& info) {
@@ -178,7 +179,8 @@ struct DatabaseTable::Natives {
 
   static std::optional<std::string> field(Local<v8::Context> context, Local<v8::Object> object, const char* name) {
     Local<Value> value;
-    if (!object->Get(context, js::internalized(v8::Isolate::GetCurrent(), name)).ToLocal(&value) || !value->IsString()) {
+    if (!object->Get(context, js::internalized(v8::Isolate::GetCurrent(), name)).ToLocal(&value) ||
+        !value->IsString()) {
       return std::nullopt;
     }
     return js::toUtf8(v8::Isolate::GetCurrent(), value);
@@ -300,7 +302,8 @@ struct DatabaseTable::Natives {
       table.cursors_.emplace(id, OpenCursor{.database = handle, .cursor = *std::move(cursor)});
     }
     const auto key = [&](const char* name) { return js::internalized(isolate, name).As<v8::Name>(); };
-    Local<v8::Name> names[] = {key("cursor"), key("columns"), key("row"), key("rowsRead"), key("rowsWritten"), key("commit")};
+    Local<v8::Name> names[] = {key("cursor"),   key("columns"),     key("row"),
+                               key("rowsRead"), key("rowsWritten"), key("commit")};
     Local<Value> values[] = {v8::Number::New(isolate, static_cast<double>(id)),
                              v8::Array::New(isolate, columns.data(), columns.size()),
                              row,

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "actor/durability.h"
-#include "js/serializer.h"
 #include "base/object_id.h"
+#include "js/serializer.h"
 #include "storage/store.h"
 
 namespace hf::actor {

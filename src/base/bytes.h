@@ -15,9 +15,7 @@ using BytesView = std::span<const std::uint8_t>;
 inline BytesView asBytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
-inline std::string_view asText(BytesView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline std::string_view asText(BytesView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 // Lowercase, two digits a byte.
 std::string toHex(BytesView bytes);

@@ -6,11 +6,11 @@ namespace hf {
 [[noreturn]] void checkFailed(const char* file, int line, const char* condition, const char* why);
 }  // namespace hf
 
-#define HF_CHECK(condition, why)                                        \
-  do {                                                                  \
-    if (!(condition)) [[unlikely]] {                                    \
-      ::hf::checkFailed(__FILE__, __LINE__, #condition, why);           \
-    }                                                                   \
+#define HF_CHECK(condition, why)                              \
+  do {                                                        \
+    if (!(condition)) [[unlikely]] {                          \
+      ::hf::checkFailed(__FILE__, __LINE__, #condition, why); \
+    }                                                         \
   } while (false)
 
 #ifdef NDEBUG

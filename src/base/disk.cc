@@ -96,7 +96,7 @@ class SystemFile final : public File {
   }
 
   Result<std::uint64_t> size() override {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd_, &info) != 0) return systemFailure(errno, "stat", path_);
     return static_cast<std::uint64_t>(info.st_size);
   }
@@ -130,10 +130,18 @@ class SystemDisk final : public Disk {
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
-      case OpenMode::kRead: flags |= O_RDONLY; break;
-      case OpenMode::kReadWrite: flags |= O_RDWR; break;
-      case OpenMode::kCreate: flags |= O_RDWR | O_CREAT; break;
-      case OpenMode::kCreateNew: flags |= O_RDWR | O_CREAT | O_EXCL; break;
+      case OpenMode::kRead:
+        flags |= O_RDONLY;
+        break;
+      case OpenMode::kReadWrite:
+        flags |= O_RDWR;
+        break;
+      case OpenMode::kCreate:
+        flags |= O_RDWR | O_CREAT;
+        break;
+      case OpenMode::kCreateNew:
+        flags |= O_RDWR | O_CREAT | O_EXCL;
+        break;
     }
     int fd = -1;
     do {
@@ -210,7 +218,7 @@ class SystemDisk final : public Disk {
   }
 
   Result<std::uint64_t> freeBytes(const std::string& path) override {
-    struct statvfs info {};
+    struct statvfs info{};
     if (::statvfs(path.c_str(), &info) != 0) return systemFailure(errno, "statvfs", path);
     return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
   }

@@ -36,9 +36,9 @@ class File {
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
-  // Everything that was written, made, renamed or removed on it before, by whomever, becomes durable: for many files one
-  // wait of the disk instead of many. Reports whatever failed since openFileSystem; then nothing may be assumed about
-  // what was written since the last success.
+  // Everything that was written, made, renamed or removed on it before, by whomever, becomes durable: for many files
+  // one wait of the disk instead of many. Reports whatever failed since openFileSystem; then nothing may be assumed
+  // about what was written since the last success.
   virtual Result<void> sync() = 0;
 };
 

@@ -84,7 +84,8 @@ Result<std::unique_ptr<FileSystem>> FaultDisk::openFileSystem(const std::string&
   return std::make_unique<FaultFileSystem>(*this, std::move(inner), directory);
 }
 
-FaultDisk::FaultDisk(Disk& inner, std::string controlDirectory) : inner_(inner), control_(std::move(controlDirectory)) {}
+FaultDisk::FaultDisk(Disk& inner, std::string controlDirectory)
+    : inner_(inner), control_(std::move(controlDirectory)) {}
 
 bool FaultDisk::isFlagged(const char* flag, const std::string& path) const {
   if (control_.empty()) return false;

@@ -25,7 +25,9 @@ class FaultDiskTest : public testing::Test {
     file = std::move(*opened);
   }
   void TearDown() override { EXPECT_TRUE(systemDisk().removeTree(control)); }
-  void flag(const std::string& name, const std::string& text = "") const { std::ofstream(control + "/" + name) << text; }
+  void flag(const std::string& name, const std::string& text = "") const {
+    std::ofstream(control + "/" + name) << text;
+  }
   void unflag(const std::string& name) const { ASSERT_TRUE(systemDisk().remove(control + "/" + name)); }
   Result<void> write(std::uint64_t offset, std::string_view text) {
     const std::array<BytesView, 1> parts = {asBytes(text)};

@@ -13,8 +13,8 @@ namespace {
 std::array<std::uint8_t, 32> hmacSha256(BytesView key, BytesView data) {
   std::array<std::uint8_t, 32> mac{};
   unsigned int size = 0;
-  const auto* done = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), data.data(),
-                          data.size(), mac.data(), &size);
+  const auto* done =
+      HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), data.data(), data.size(), mac.data(), &size);
   HF_CHECK(done != nullptr && size == mac.size(), "HMAC-SHA256 of valid memory cannot fail");
   return mac;
 }
@@ -29,18 +29,14 @@ Result<NamespaceId> NamespaceId::parse(std::string_view hex) {
   return id;
 }
 
-IdFactory::IdFactory(std::string_view uniqueKey) {
-  SHA256(asBytes(uniqueKey).data(), uniqueKey.size(), key_.data());
-}
+IdFactory::IdFactory(std::string_view uniqueKey) { SHA256(asBytes(uniqueKey).data(), uniqueKey.size(), key_.data()); }
 
 ObjectId IdFactory::fromName(std::string_view utf8Name) const {
   const auto mac = hmacSha256(key_, asBytes(utf8Name));
   return fromBase(std::span(mac).first<16>());
 }
 
-ObjectId IdFactory::fromRandom(std::span<const std::uint8_t, 16> random) const {
-  return fromBase(random);
-}
+ObjectId IdFactory::fromRandom(std::span<const std::uint8_t, 16> random) const { return fromBase(random); }
 
 Result<ObjectId> IdFactory::parse(std::string_view hex) const {
   ObjectId id;

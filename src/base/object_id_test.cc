@@ -7,12 +7,9 @@ namespace {
 
 TEST(IdFactory, NamesGiveTheIdsThatWorkerdGives) {
   const IdFactory mykey("mykey");
-  EXPECT_EQ(mykey.fromName("http://foo/").hex(),
-            "59002eb8cf872e541722977a258a12d6a93bbe8192b502e1c0cb250aa91af234");
-  EXPECT_EQ(mykey.fromName("http://foo/bar").hex(),
-            "02b496f65dd35cbac90e3e72dc5a398ee93926ea4a3821e26677082d2e6f9b79");
-  EXPECT_EQ(mykey.fromName("name").hex(),
-            "3652ef6221834806dc8df802d1d216e27b7d07e0a6b7adf6cfdaeec90f06459a");
+  EXPECT_EQ(mykey.fromName("http://foo/").hex(), "59002eb8cf872e541722977a258a12d6a93bbe8192b502e1c0cb250aa91af234");
+  EXPECT_EQ(mykey.fromName("http://foo/bar").hex(), "02b496f65dd35cbac90e3e72dc5a398ee93926ea4a3821e26677082d2e6f9b79");
+  EXPECT_EQ(mykey.fromName("name").hex(), "3652ef6221834806dc8df802d1d216e27b7d07e0a6b7adf6cfdaeec90f06459a");
   EXPECT_EQ(IdFactory("mykey2").fromName("http://foo/").hex(),
             "1ca00c9dcc649c352c0f3629f816a5589c2a320897d166d977be848c7e6b33d0");
 }
@@ -24,12 +21,9 @@ TEST(IdFactory, ParseAcceptsOwnIdsInEitherCaseAndRefusesOthers) {
   for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   ASSERT_TRUE(mine.parse(id.hex()));
   EXPECT_EQ(*mine.parse(upper), id);
-  EXPECT_EQ(IdFactory("b").parse(id.hex()).error().message,
-            "Durable Object ID is not valid for this namespace.");
-  EXPECT_EQ(mine.parse(id.hex().substr(1)).error().message,
-            "Invalid Durable Object ID: must be 64 hex digits");
-  EXPECT_EQ(mine.parse(std::string(64, 'g')).error().message,
-            "Invalid Durable Object ID: must be 64 hex digits");
+  EXPECT_EQ(IdFactory("b").parse(id.hex()).error().message, "Durable Object ID is not valid for this namespace.");
+  EXPECT_EQ(mine.parse(id.hex().substr(1)).error().message, "Invalid Durable Object ID: must be 64 hex digits");
+  EXPECT_EQ(mine.parse(std::string(64, 'g')).error().message, "Invalid Durable Object ID: must be 64 hex digits");
 }
 
 }  // namespace

@@ -44,24 +44,24 @@ inline std::unexpected<Error> fail(Errc code, std::string message) {
 #define HF_CONCAT(a, b) HF_CONCAT_INNER(a, b)
 
 // HF_TRY(const Position end, ledger.append(record)); passes an error up, otherwise binds the value.
-#define HF_TRY(declaration, ...)                                                       \
-  auto HF_CONCAT(hfResult, __LINE__) = (__VA_ARGS__);                                  \
-  if (!HF_CONCAT(hfResult, __LINE__)) [[unlikely]] {                                   \
+#define HF_TRY(declaration, ...)                                                           \
+  auto HF_CONCAT(hfResult, __LINE__) = (__VA_ARGS__);                                      \
+  if (!HF_CONCAT(hfResult, __LINE__)) [[unlikely]] {                                       \
     return std::unexpected<::hf::Error>(std::move(HF_CONCAT(hfResult, __LINE__)).error()); \
-  }                                                                                    \
+  }                                                                                        \
   declaration = *std::move(HF_CONCAT(hfResult, __LINE__))
 
 // HF_TRY_VOID(disk.sync()); for a Result<void>.
-#define HF_TRY_VOID(...)                                                               \
-  do {                                                                                 \
-    if (auto hfResult = (__VA_ARGS__); !hfResult) [[unlikely]] {                       \
-      return std::unexpected<::hf::Error>(std::move(hfResult).error());                \
-    }                                                                                  \
+#define HF_TRY_VOID(...)                                                \
+  do {                                                                  \
+    if (auto hfResult = (__VA_ARGS__); !hfResult) [[unlikely]] {        \
+      return std::unexpected<::hf::Error>(std::move(hfResult).error()); \
+    }                                                                   \
   } while (false)
 
 // HF_IGNORE(call, "why it does not matter").
-#define HF_IGNORE(call, why)                  \
-  do {                                        \
+#define HF_IGNORE(call, why)                   \
+  do {                                         \
     static_assert(sizeof(why) > 1, "say why"); \
-    [[maybe_unused]] auto hfIgnored = (call); \
+    [[maybe_unused]] auto hfIgnored = (call);  \
   } while (false)

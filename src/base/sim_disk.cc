@@ -100,7 +100,8 @@ class SimFile final : public File {
     return disk_.alive();
   }
   void markDirty(std::uint64_t from, std::uint64_t to) {
-    for (std::uint64_t at = from / SimDisk::kSectorBytes; at * SimDisk::kSectorBytes < to; at++) inode_->dirty.insert(at);
+    for (std::uint64_t at = from / SimDisk::kSectorBytes; at * SimDisk::kSectorBytes < to; at++)
+      inode_->dirty.insert(at);
   }
   void copySector(std::uint64_t sector) {
     const std::size_t from = std::min<std::size_t>(sector * SimDisk::kSectorBytes, inode_->now.size());
@@ -306,8 +307,8 @@ bool SimDisk::hasPower() const {
 bool SimDisk::chance() { return random_.below(2) == 0; }
 
 void SimDisk::settle(Inode& inode, Unsynced unsynced) {
-  const bool keepSize =
-      unsynced == Unsynced::kKept || (unsynced == Unsynced::kByChance && inode.now.size() > inode.durable.size() && chance());
+  const bool keepSize = unsynced == Unsynced::kKept ||
+                        (unsynced == Unsynced::kByChance && inode.now.size() > inode.durable.size() && chance());
   // All, none, or some of the sectors: tearing shows at its edges too.
   const std::uint64_t mood = unsynced == Unsynced::kByChance ? random_.below(4) : 0;
   if (keepSize) inode.durable.resize(inode.now.size());
@@ -317,7 +318,8 @@ void SimDisk::settle(Inode& inode, Unsynced unsynced) {
     const std::size_t limit = std::min(inode.now.size(), inode.durable.size());
     const std::size_t from = std::min<std::size_t>(sector * kSectorBytes, limit);
     const std::size_t to = std::min<std::size_t>(from + kSectorBytes, limit);
-    std::copy(inode.now.begin() + static_cast<std::ptrdiff_t>(from), inode.now.begin() + static_cast<std::ptrdiff_t>(to),
+    std::copy(inode.now.begin() + static_cast<std::ptrdiff_t>(from),
+              inode.now.begin() + static_cast<std::ptrdiff_t>(to),
               inode.durable.begin() + static_cast<std::ptrdiff_t>(from));
   }
   inode.now = inode.durable;

@@ -62,7 +62,7 @@ class SimDisk final : public Disk {
     Bytes durable;
     std::set<std::uint64_t> dirty;  // sectors that a sync would make durable
   };
-  using InodePtr = std::shared_ptr<Inode>;  // owned by the maps below and by open files
+  using InodePtr = std::shared_ptr<Inode>;          // owned by the maps below and by open files
   using Entries = std::map<std::string, InodePtr>;  // nullptr: a directory
   // One change of a directory, as the file system's journal has it.
   struct Change {

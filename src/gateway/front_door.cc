@@ -11,7 +11,8 @@ namespace hf::gateway {
 namespace {
 
 // Set by the front door alone; what a client sends under these names is dropped.
-constexpr std::array<std::string_view, 4> kOurHeaders = {"cf-connecting-ip", "cf-ray", "x-forwarded-proto", "x-real-ip"};
+constexpr std::array<std::string_view, 4> kOurHeaders = {"cf-connecting-ip", "cf-ray", "x-forwarded-proto",
+                                                         "x-real-ip"};
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -85,8 +86,9 @@ void FrontDoor::onRequest(std::shared_ptr<net::Exchange> exchange) {
   }
   if (route.kind == Route::Kind::kUnknown || !target_.hasScript(route.script)) {
     const std::string name = route.kind == Route::Kind::kUnknown ? std::string(host) : route.script;
-    answer(*exchange, 404, "There is no Worker here: the host name \"" + std::string(host) + "\" names no deployed script" +
-                               (route.kind == Route::Kind::kUnknown ? "" : " (\"" + name + "\")") + ".\n");
+    answer(*exchange, 404,
+           "There is no Worker here: the host name \"" + std::string(host) + "\" names no deployed script" +
+               (route.kind == Route::Kind::kUnknown ? "" : " (\"" + name + "\")") + ".\n");
     return;
   }
   ScriptRequest request;

@@ -114,7 +114,7 @@ class Replayer {
 };
 
 struct LedgerOptions {
-  std::string directory;  // made if missing; holds nothing else
+  std::string directory;                             // made if missing; holds nothing else
   std::uint64_t segmentBytes = 64ULL * 1024 * 1024;  // a multiple of 4096, at least 64 KiB
   // Prepared segments kept ready, and the most that are kept for reuse after retirement.
   std::size_t spareSegments = 1;

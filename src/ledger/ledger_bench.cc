@@ -4,9 +4,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
-#include <algorithm>
 #include <string>
 #include <thread>
 

@@ -113,8 +113,10 @@ inline Bytes pageOf(SeededRandom& random) {
 inline Bytes changedPage(const Bytes& before, SeededRandom& random) {
   Bytes page = before;
   switch (random.below(5)) {
-    case 0: return pageOf(random);
-    case 1: return Bytes(kPageBytes, 0);
+    case 0:
+      return pageOf(random);
+    case 1:
+      return Bytes(kPageBytes, 0);
     case 2: {  // rows move by some bytes
       const std::size_t at = random.below(kPageBytes / 2);
       std::rotate(page.begin() + static_cast<std::ptrdiff_t>(at),

@@ -253,9 +253,11 @@ LedgerStats LocalLedger::stats() const {
 
 Result<std::unique_ptr<Ledger>> openLedger(Disk& disk, LedgerOptions options, Replayer& replayer) {
   HF_CHECK(options.random != nullptr, "a ledger salts its segments");
-  if (options.segmentBytes < kSegmentBytesMin || options.segmentBytes % kBlockBytes != 0 || options.spareSegments == 0) {
-    return fail(Errc::kInvalidArgument, "a ledger's segments are of a multiple of 4096 bytes, at least 65536, and one "
-                                        "is kept spare");
+  if (options.segmentBytes < kSegmentBytesMin || options.segmentBytes % kBlockBytes != 0 ||
+      options.spareSegments == 0) {
+    return fail(Errc::kInvalidArgument,
+                "a ledger's segments are of a multiple of 4096 bytes, at least 65536, and one "
+                "is kept spare");
   }
   HF_TRY(Recovered recovered, recover(disk, options, replayer));
   auto spares = std::move(recovered.spares);

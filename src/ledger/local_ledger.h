@@ -55,7 +55,7 @@ class LocalLedger final : public Ledger {
 
   Result<Position> push(Bytes& record);
   void writeLoop();
-  Write planWrite();      // mutex_ held
+  Write planWrite();       // mutex_ held
   void activateSegment();  // mutex_ held
   Result<void> write(const Write& plan);
   void publish(const Write& plan);

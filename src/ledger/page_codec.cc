@@ -65,16 +65,13 @@ std::size_t compress(BytesView page, BytesView previous, PageBuffer& block) {
   if (!previous.empty()) {
     LZ4_loadDict(&stream, reinterpret_cast<const char*>(previous.data()), static_cast<int>(previous.size()));
   }
-  const int size =
-      LZ4_compress_fast_continue(&stream, reinterpret_cast<const char*>(page.data()),
-                                 reinterpret_cast<char*>(block.data()), static_cast<int>(page.size()),
-                                 static_cast<int>(block.size() - 1), 1);
+  const int size = LZ4_compress_fast_continue(&stream, reinterpret_cast<const char*>(page.data()),
+                                              reinterpret_cast<char*>(block.data()), static_cast<int>(page.size()),
+                                              static_cast<int>(block.size() - 1), 1);
   return size > 0 ? static_cast<std::size_t>(size) : 0;
 }
 
-bool isZero(BytesView page) {
-  return page[0] == 0 && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
-}
+bool isZero(BytesView page) { return page[0] == 0 && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0; }
 
 void putEntry(PageEncoding encoding, std::uint32_t check, BytesView payload, Bytes& out) {
   out.push_back(static_cast<std::uint8_t>(encoding));

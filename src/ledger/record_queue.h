@@ -17,7 +17,7 @@ class RecordQueue final {
   struct Batch {
     std::vector<BytesView> parts;
     std::uint64_t bytes = 0;
-    std::uint64_t firstRecord = 0;         // offset at which a record starts; `bytes` if none does
+    std::uint64_t firstRecord = 0;  // offset at which a record starts; `bytes` if none does
     std::uint32_t recordStarts = 0;
     std::optional<std::uint64_t> lastEnd;  // offset at which the last record that ends in it ends
   };

@@ -19,8 +19,8 @@ struct Found {
 };
 
 std::unexpected<Error> otherVersion(const std::string& path, std::uint32_t version) {
-  return fail(Errc::kUnsupported, "ledger: " + path + " is of version " + std::to_string(version) + "; this one reads " +
-                                      std::to_string(kFormatVersion));
+  return fail(Errc::kUnsupported, "ledger: " + path + " is of version " + std::to_string(version) +
+                                      "; this one reads " + std::to_string(kFormatVersion));
 }
 
 Result<Mark> readMark(Disk& disk, const std::string& path) {
@@ -87,8 +87,8 @@ Result<std::vector<Found>> takeLive(std::vector<Found>& all, std::uint64_t retir
     if (!all[i].header) continue;
     if (!used) used = i;
     if (i > *used && all[i].header->sequence == all[i - 1].header->sequence) {
-      return fail(Errc::kCorrupt, "ledger: " + all[i].file->path + " and " + all[i - 1].file->path +
-                                      " have the same sequence number");
+      return fail(Errc::kCorrupt,
+                  "ledger: " + all[i].file->path + " and " + all[i - 1].file->path + " have the same sequence number");
     }
     if (all[i].header->start <= retired) first = i;
   }

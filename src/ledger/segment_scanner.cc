@@ -148,7 +148,8 @@ Result<void> SegmentScanner::replayRecord(BytesView record, std::uint64_t end) {
   HF_CHECK(start + record.size() == end, "records follow each other without a gap");
   if (end <= retired_) return {};
   if (start < retired_) {
-    return fail(Errc::kCorrupt, "ledger: the mark at " + std::to_string(retired_) + " lies inside a record in " + place());
+    return fail(Errc::kCorrupt,
+                "ledger: the mark at " + std::to_string(retired_) + " lies inside a record in " + place());
   }
   auto decoded = decodeRecord(record, Position{end});
   if (!decoded) {

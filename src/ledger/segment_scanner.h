@@ -15,7 +15,8 @@ namespace hf::ledger {
 class SegmentScanner final {
  public:
   // Records that end at or below `retired` are passed over.
-  SegmentScanner(std::uint64_t retired, Replayer& replayer) : retired_(retired), wholeEnd_(retired), replayer_(replayer) {}
+  SegmentScanner(std::uint64_t retired, Replayer& replayer)
+      : retired_(retired), wholeEnd_(retired), replayer_(replayer) {}
 
   // Segments come in the order of their sequence.
   Result<void> scan(SegmentFile& segment, const SegmentHeader& header);
@@ -51,10 +52,10 @@ class SegmentScanner final {
 
   const std::uint64_t retired_;
   bool isFirst_ = true;
-  bool inStep_ = false;          // a start of a record has been seen, so that carry_ is one
-  std::uint64_t position_ = 0;   // of the next byte of the stream
-  std::uint64_t wholeEnd_;       // of the last whole record
-  Bytes carry_;                  // the beginning of the record that starts at wholeEnd_
+  bool inStep_ = false;         // a start of a record has been seen, so that carry_ is one
+  std::uint64_t position_ = 0;  // of the next byte of the stream
+  std::uint64_t wholeEnd_;      // of the last whole record
+  Bytes carry_;                 // the beginning of the record that starts at wholeEnd_
   SegmentFile* segment_ = nullptr;
   SegmentHeader header_;
   std::uint64_t offset_ = 0;     // in segment_, of the first block that is no whole batch

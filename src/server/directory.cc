@@ -35,8 +35,8 @@ Result<void> writeSecretFile(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".new";
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return fail(Errc::kIo, errnoText("cannot create", temporary));
-  const bool good = ::fchmod(fd, 0600) == 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                    ::fsync(fd) == 0;
+  const bool good = ::fchmod(fd, 0600) == 0 &&
+                    ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
   ::close(fd);
   if (!good || ::rename(temporary.c_str(), path.c_str()) != 0) return fail(Errc::kIo, errnoText("cannot write", path));
   return {};
@@ -101,7 +101,8 @@ Result<std::string> environmentLines(const std::string& directory) {
     return fail(Errc::kCorrupt, directory + "/node.json is not what a server writes: start the server once more");
   }
   const std::string base = "http://" + json["api"].get<std::string>() + "/client/v4";
-  return "export CLOUDFLARE_API_BASE_URL=" + base + "\nexport CLOUDFLARE_API_TOKEN=" + json["token"].get<std::string>() +
+  return "export CLOUDFLARE_API_BASE_URL=" + base +
+         "\nexport CLOUDFLARE_API_TOKEN=" + json["token"].get<std::string>() +
          "\nexport CLOUDFLARE_ACCOUNT_ID=" + json["account_id"].get<std::string>() +
          "\nexport CLOUDFLARE_BASE_URL=" + base + "\n";
 }

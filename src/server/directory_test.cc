@@ -42,7 +42,8 @@ TEST_F(Directory, TokenIsMadeOnceAndOnlyTheOwnerReadsIt) {
 
 TEST_F(Directory, EnvironmentTellsWhatWranglerAndTheSdkNeed) {
   EXPECT_EQ(environmentLines(path_).error().code, Errc::kNotFound);
-  ASSERT_TRUE(writeNodeInfo(path_, {.api = "127.0.0.1:99", .listen = "127.0.0.1:98", .accountId = "acme", .token = "t0"}));
+  ASSERT_TRUE(
+      writeNodeInfo(path_, {.api = "127.0.0.1:99", .listen = "127.0.0.1:98", .accountId = "acme", .token = "t0"}));
   EXPECT_EQ(*environmentLines(path_),
             "export CLOUDFLARE_API_BASE_URL=http://127.0.0.1:99/client/v4\n"
             "export CLOUDFLARE_API_TOKEN=t0\n"

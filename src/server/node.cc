@@ -56,11 +56,9 @@ class ShardTarget final : public gateway::Target {
 class NodeImpl final : public Node, public ledger::DurabilityListener {
  public:
   NodeImpl(js::Platform& platform, const Log& log, ServeOptions options, std::function<void(int)> finished)
-      : platform_(platform),
-        log_(log),
-        options_(std::move(options)),
-        finished_(std::move(finished)),
-        thread_([this] { run(); }) {}
+      : platform_(platform), log_(log), options_(std::move(options)), finished_(std::move(finished)), thread_([this] {
+          run();
+        }) {}
 
   ~NodeImpl() override { thread_.join(); }
 
@@ -114,12 +112,10 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     HF_TRY(catalog_, catalog::openCatalog(systemClock(), {.file = options_.directory + "/catalog.sqlite",
                                                           .accountId = options_.accountId}));
     watchdog_ = std::make_unique<js::Watchdog>(log_);
-    HF_TRY(shards_, worker::createShards({.platform = platform_,
-                                          .watchdog = *watchdog_,
-                                          .store = *store_,
-                                          .log = log_,
-                                          .clock = systemClock()},
-                                         {.count = options_.shards, .runtimeSource = std::string(runtimeJs())}));
+    HF_TRY(shards_,
+           worker::createShards(
+               {.platform = platform_, .watchdog = *watchdog_, .store = *store_, .log = log_, .clock = systemClock()},
+               {.count = options_.shards, .runtimeSource = std::string(runtimeJs())}));
     shards_->start();
     runtime_ = std::make_unique<RuntimeAdapter>(*shards_, *store_, *catalog_, loop_);
     runtime_->activate(catalog_->snapshot(), [this](Result<void> activated) {
@@ -137,7 +133,8 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     for (unsigned i = 0; i < options_.shards; i++) {
       targets_.push_back(std::make_unique<ShardTarget>(*shards_, i));
       doors_.push_back(std::make_unique<gateway::FrontDoor>(
-          *targets_[i], gateway::FrontDoorOptions{.domain = options_.domain, .defaultScript = options_.defaultScript}, i));
+          *targets_[i], gateway::FrontDoorOptions{.domain = options_.domain, .defaultScript = options_.defaultScript},
+          i));
       net::HttpServerOptions http;
       http.host = options_.listen.host;
       http.port = port;
@@ -178,9 +175,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     waiting_ = servers_.size() + 1 + (api_ != nullptr ? 1 : 0);
     for (unsigned i = 0; i < servers_.size(); i++) {
       net::HttpServer* server = servers_[i].get();
-      shards_->loop(i).post([this, server] {
-        server->drain([this] { loop_.post([this] { drainedOne(); }); });
-      });
+      shards_->loop(i).post([this, server] { server->drain([this] { loop_.post([this] { drainedOne(); }); }); });
     }
     if (api_ != nullptr) api_->drain([this](Result<void>) { drainedOne(); });
     if (shards_ != nullptr) {

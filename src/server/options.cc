@@ -11,10 +11,9 @@ namespace {
 constexpr int kExitUsage = 2;
 
 CLI::Validator endpointValidator() {
-  return {[](std::string& text) {
-            return parseEndpoint(text) ? std::string() : "expected HOST:PORT, got '" + text + "'";
-          },
-          "HOST:PORT"};
+  return {
+      [](std::string& text) { return parseEndpoint(text) ? std::string() : "expected HOST:PORT, got '" + text + "'"; },
+      "HOST:PORT"};
 }
 
 }  // namespace
@@ -57,19 +56,19 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     return serveCommand->add_option(name, target, text)->envname(variable)->capture_default_str();
   };
   option("--dir", serve.directory, "Where everything is kept", "HOLDFAST_DIR");
-  option("--listen", listen, "Address of the Workers (port 0: a free one)", "HOLDFAST_LISTEN")->check(endpointValidator());
+  option("--listen", listen, "Address of the Workers (port 0: a free one)", "HOLDFAST_LISTEN")
+      ->check(endpointValidator());
   option("--api", api, "Address of the control plane (port 0: a free one)", "HOLDFAST_API")->check(endpointValidator());
   option("--domain", serve.domain, "Workers answer at SCRIPT.DOMAIN", "HOLDFAST_DOMAIN");
   option("--shards", serve.shards, "Threads that run Workers", "HOLDFAST_SHARDS")->check(CLI::Range(1, 128));
-  option("--token", serve.token, "API token (default: the one in DIR/token, made at the first start)", "HOLDFAST_TOKEN");
+  option("--token", serve.token, "API token (default: the one in DIR/token, made at the first start)",
+         "HOLDFAST_TOKEN");
   option("--account-id", serve.accountId, "Account id that the control plane answers for", "HOLDFAST_ACCOUNT_ID");
   option("--default-script", serve.defaultScript, "Script that answers for DOMAIN itself and for bare addresses",
          "HOLDFAST_DEFAULT_SCRIPT");
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
-  const std::map<std::string, LogLevel> levels{{"debug", LogLevel::kDebug},
-                                               {"info", LogLevel::kInfo},
-                                               {"warn", LogLevel::kWarn},
-                                               {"error", LogLevel::kError}};
+  const std::map<std::string, LogLevel> levels{
+      {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
   serveCommand->add_option("--log", serve.logFormat, "Form of log lines: text or json")
       ->envname("HOLDFAST_LOG")
       ->transform(CLI::CheckedTransformer(formats).description("text|json"))
@@ -81,7 +80,9 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
 
   EnvOptions env;
   CLI::App* envCommand = app.add_subcommand("env", "Print the exports that wrangler and the SDK need.");
-  envCommand->add_option("--dir", env.directory, "The server's directory")->envname("HOLDFAST_DIR")->capture_default_str();
+  envCommand->add_option("--dir", env.directory, "The server's directory")
+      ->envname("HOLDFAST_DIR")
+      ->capture_default_str();
 
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
@@ -91,15 +92,18 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     app.exit(success, out, out);
     return Leave{.code = 0, .text = out.str()};
   } catch (const CLI::ParseError& error) {
-    return Leave{.code = kExitUsage,
-                 .text = std::string("holdfast: ") + error.what() + "\nRun `holdfast --help` for what it understands.\n"};
+    return Leave{
+        .code = kExitUsage,
+        .text = std::string("holdfast: ") + error.what() + "\nRun `holdfast --help` for what it understands.\n"};
   }
   if (envCommand->parsed()) return env;
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);
-  if (serve.accountId.empty() || serve.accountId.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
-                                     std::string::npos) {
-    return Leave{.code = kExitUsage, .text = "holdfast: --account-id is made of letters, digits, _ and -, got '" + serve.accountId + "'\n"};
+  if (serve.accountId.empty() ||
+      serve.accountId.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
+          std::string::npos) {
+    return Leave{.code = kExitUsage,
+                 .text = "holdfast: --account-id is made of letters, digits, _ and -, got '" + serve.accountId + "'\n"};
   }
   return serve;
 }

@@ -32,10 +32,16 @@ TEST(CommandLine, OptionsBeatTheEnvironmentWhichBeatsDefaults) {
 }
 
 TEST(CommandLine, WhatIsNotUnderstoodIsNamedWithCodeTwo) {
-  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {}, {"nonsense"}, {"serve", "--nonsense"}, {"serve", "--listen", "8787"}, {"serve", "--shards", "0"},
-           {"serve", "--shards", "x"}, {"serve", "--log", "xml"}, {"serve", "--listen", "h:99999"},
-           {"serve", "--account-id", "a b"}}) {
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"serve", "--nonsense"},
+                                             {"serve", "--listen", "8787"},
+                                             {"serve", "--shards", "0"},
+                                             {"serve", "--shards", "x"},
+                                             {"serve", "--log", "xml"},
+                                             {"serve", "--listen", "h:99999"},
+                                             {"serve", "--account-id", "a b"}}) {
     const Command command = parseCommandLine(wrong);
     const auto* leave = std::get_if<Leave>(&command);
     ASSERT_NE(leave, nullptr);

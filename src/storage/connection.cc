@@ -256,10 +256,10 @@ void Connection::countWrite(int operation, const char* table) {
         break;
       }
       const int bytes = sqlite3_value_bytes(before);
-      changed = changed || sqlite3_value_type(before) != sqlite3_value_type(after) ||
-                bytes != sqlite3_value_bytes(after) ||
-                (bytes > 0 && std::memcmp(sqlite3_value_blob(before), sqlite3_value_blob(after),
-                                          static_cast<std::size_t>(bytes)) != 0);
+      changed =
+          changed || sqlite3_value_type(before) != sqlite3_value_type(after) || bytes != sqlite3_value_bytes(after) ||
+          (bytes > 0 &&
+           std::memcmp(sqlite3_value_blob(before), sqlite3_value_blob(after), static_cast<std::size_t>(bytes)) != 0);
     }
     if (changed) written_++;
   }

@@ -1,3 +1,5 @@
+#include "storage/database.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -10,7 +12,8 @@ namespace hf::storage {
 namespace {
 
 constexpr char kConstraintsViolated[] =
-    "Durable Object was reset and rolled back to its last known good state because the application left the database in "
+    "Durable Object was reset and rolled back to its last known good state because the application left the database "
+    "in "
     "a state where constraints were violated: ";
 constexpr char kEarlierCriticalError[] = "Cannot commit transaction due to an earlier SQL critical error";
 

@@ -4,8 +4,8 @@
 
 #include "base/check.h"
 #include "base/limits.h"
-#include "storage/database_impl.h"
 #include "storage/cursor.h"
+#include "storage/database_impl.h"
 #include "storage/sql_error.h"
 
 namespace hf::storage {
@@ -33,7 +33,8 @@ class Scope final {
 
 int bindText(sqlite3_stmt* statement, int index, std::string_view text) {
   // An empty view may point nowhere, which SQLite would take for NULL.
-  return sqlite3_bind_text64(statement, index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  return sqlite3_bind_text64(statement, index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC,
+                             SQLITE_UTF8);
 }
 
 int bindBlob(sqlite3_stmt* statement, int index, BytesView bytes) {

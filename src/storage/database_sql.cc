@@ -80,8 +80,7 @@ Result<std::unique_ptr<Cursor>> DatabaseImpl::exec(std::string_view text, std::v
     if (!query.statements.empty()) connection_->cache().give(std::move(query));
     return std::unexpected(run.error());
   }
-  const auto expected =
-      static_cast<std::size_t>(sqlite3_bind_parameter_count(query.statements[last].statement.get()));
+  const auto expected = static_cast<std::size_t>(sqlite3_bind_parameter_count(query.statements[last].statement.get()));
   if (expected != bindings.size()) {
     connection_->cache().give(std::move(query));
     return fail(Errc::kSql, "Wrong number of parameter bindings for SQL query.");
@@ -213,7 +212,8 @@ Result<void> SqlCursor::step() {
 Result<void> SqlCursor::gatherRows() {
   while (hasRow_) {
     std::vector<SqlValue> row;
-    for (std::size_t i = 0; i < columnNames_.size(); i++) row.push_back(valueOf(viewOf(statement(), static_cast<int>(i))));
+    for (std::size_t i = 0; i < columnNames_.size(); i++)
+      row.push_back(valueOf(viewOf(statement(), static_cast<int>(i))));
     gathered_.push_back(std::move(row));
     HF_TRY_VOID(step());
   }
@@ -247,8 +247,7 @@ Result<void> SqlCursor::advance() {
 
 // A full scan reports its steps; what an index finds is counted by the rows that came of it.
 std::uint64_t SqlCursor::countRead() const {
-  const auto steps =
-      static_cast<std::uint64_t>(sqlite3_stmt_status(statement(), SQLITE_STMTSTATUS_FULLSCAN_STEP, 0));
+  const auto steps = static_cast<std::uint64_t>(sqlite3_stmt_status(statement(), SQLITE_STMTSTATUS_FULLSCAN_STEP, 0));
   return std::max(steps == 0 ? 0 : steps + 1, rowsSeen_);
 }
 

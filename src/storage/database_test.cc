@@ -368,7 +368,8 @@ TEST_F(DatabaseTest, OnConflictRollbackTakesTheTransactionAndNoMore) {
   must(db->beginSync());
   must(db->put("b", asBytes("1")));
   EXPECT_THAT(sql(*db, "INSERT OR ROLLBACK INTO t VALUES (1)"), StartsWith("!UNIQUE constraint failed"));
-  EXPECT_EQ(db->put("c", asBytes("1")).error().message, "Cannot commit transaction due to an earlier SQL critical error");
+  EXPECT_EQ(db->put("c", asBytes("1")).error().message,
+            "Cannot commit transaction due to an earlier SQL critical error");
   EXPECT_EQ(db->commitSync().error().message, "Cannot commit transaction due to an earlier SQL critical error");
   must(db->put("d", asBytes("1")));
   must(db->endTurn());
@@ -378,8 +379,9 @@ TEST_F(DatabaseTest, OnConflictRollbackTakesTheTransactionAndNoMore) {
 TEST_F(DatabaseTest, ALargeTransactionIsStillOneRecord) {
   auto db = open();
   sql(*db, "CREATE TABLE t (x)");
-  EXPECT_EQ(sql(*db, "INSERT INTO t WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000) "
-                     "SELECT hex(randomblob(100)) FROM c"),
+  EXPECT_EQ(sql(*db,
+                "INSERT INTO t WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000) "
+                "SELECT hex(randomblob(100)) FROM c"),
             "");
   EXPECT_EQ(sql(*db, "CREATE INDEX i ON t (x)"), "");
   must(db->endTurn());

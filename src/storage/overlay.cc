@@ -59,8 +59,8 @@ Result<ledger::Position> Overlay::commit(PendingCommit pending) {
     const std::uint64_t added = (pages_.size() - before) * kPageBytes;
     bytesNow = context_.bytes.fetch_add(added, std::memory_order_relaxed) + added;
   }
-  if (context_.wake && (bytesNow > context_.bytesWanted ||
-                        end.value - context_.ledger->retired().value > context_.ledgerBytesWanted)) {
+  if (context_.wake &&
+      (bytesNow > context_.bytesWanted || end.value - context_.ledger->retired().value > context_.ledgerBytesWanted)) {
     context_.wake();
   }
   return end;

@@ -121,8 +121,8 @@ class Overlay final {
   std::unordered_map<std::uint32_t, Entry> pages_;
   std::uint32_t pageCount_ = 0;
   std::uint64_t transaction_ = 0;
-  std::uint64_t generation_ = 0;        // counts resets
-  std::uint64_t fileTransaction_ = 0;   // the transaction that the file is complete for
+  std::uint64_t generation_ = 0;       // counts resets
+  std::uint64_t fileTransaction_ = 0;  // the transaction that the file is complete for
   std::optional<ledger::Position> lastCommit_;
   bool fileCounts_ = true;
   bool fileKnown_ = false;  // setFile, or nothing left to learn from it

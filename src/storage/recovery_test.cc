@@ -134,8 +134,8 @@ class Life {
       Bytes bytes(must(file->size()));
       must(file->readAt(0, bytes));
       const std::string copy = directory.path() + "/copy.sqlite";
-      std::ofstream(copy, std::ios::binary | std::ios::trunc).write(reinterpret_cast<const char*>(bytes.data()),
-                                                                    static_cast<std::streamsize>(bytes.size()));
+      std::ofstream(copy, std::ios::binary | std::ios::trunc)
+          .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
       EXPECT_EQ(sqlOnFile(copy, "PRAGMA integrity_check"), "ok");
       EXPECT_EQ(sqlOnFile(copy, "PRAGMA page_count"), std::to_string(bytes.size() / 4096));
       if (!state.kv.empty()) {

@@ -127,7 +127,8 @@ std::string_view codeName(int code) {
 
 std::string codeSuffix(int extendedCode) {
   const std::string_view primary = codeName(extendedCode & 0xff);
-  std::string suffix = ": " + (primary.empty() ? "SQLITE_" + std::to_string(extendedCode & 0xff) : std::string(primary));
+  std::string suffix =
+      ": " + (primary.empty() ? "SQLITE_" + std::to_string(extendedCode & 0xff) : std::string(primary));
   const std::string_view extended = codeName(extendedCode);
   if (extendedCode > 0xff && !extended.empty()) suffix += " (extended: " + std::string(extended) + ")";
   return suffix;

@@ -23,7 +23,9 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-bool isInternalName(const char* name) { return name != nullptr && lower(std::string_view(name).substr(0, 4)) == "_cf_"; }
+bool isInternalName(const char* name) {
+  return name != nullptr && lower(std::string_view(name).substr(0, 4)) == "_cf_";
+}
 
 bool isAllowedFunction(std::string_view name) {
   static const std::unordered_set<std::string_view> allowed = {
@@ -40,8 +42,8 @@ bool isAllowedFunction(std::string_view name) {
       "avg", "count", "group_concat", "string_agg", "sum", "total", "row_number", "rank", "dense_rank", "percent_rank",
       "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value",
       // Mathematics
-      "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "cos", "cosh", "degrees", "exp", "floor", "ln",
-      "log", "log2", "mod", "pi", "pow", "radians", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+      "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "cos", "cosh", "degrees", "exp", "floor",
+      "ln", "log", "log2", "mod", "pi", "pow", "radians", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
       // JSON
       "json", "jsonb", "json_array", "jsonb_array", "json_array_length", "json_extract", "jsonb_extract", "->", "->>",
       "json_insert", "jsonb_insert", "json_object", "jsonb_object", "json_patch", "jsonb_patch", "json_remove",
@@ -68,9 +70,8 @@ bool isNumber(std::string_view text) {
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   const bool hex = text.starts_with("0x") || text.starts_with("0X");
   if (hex) text.remove_prefix(2);
-  return !text.empty() && std::ranges::all_of(text, [&](unsigned char c) {
-    return hex ? std::isxdigit(c) != 0 : std::isdigit(c) != 0;
-  });
+  return !text.empty() &&
+         std::ranges::all_of(text, [&](unsigned char c) { return hex ? std::isxdigit(c) != 0 : std::isdigit(c) != 0; });
 }
 
 bool isAllowedPragma(const char* given, const char* argument) {

@@ -25,7 +25,8 @@ class SqlTest : public StoreTest {
 };
 
 TEST_F(SqlTest, OnlyTheLastStatementGivesRows) {
-  EXPECT_EQ(run("CREATE TABLE t (x); INSERT INTO t VALUES (1), (2);\n SELECT 5; SELECT x FROM t WHERE x > ? \t\n\v\f\r", {0.0}),
+  EXPECT_EQ(run("CREATE TABLE t (x); INSERT INTO t VALUES (1), (2);\n SELECT 5; SELECT x FROM t WHERE x > ? \t\n\v\f\r",
+                {0.0}),
             "1;2");
   EXPECT_EQ(run("SELECT 1;   "), "1");
   EXPECT_EQ(run("SELECT 1 /* a */ ; -- b\n SELECT 2"), "2");
@@ -189,7 +190,8 @@ TEST_F(SqlTest, WhatApplicationsUseIsAllowed) {
            "ALTER TABLE w RENAME TO w2",
            "CREATE VIRTUAL TABLE f USING fts5(text, tokenize = 'porter')",
            "INSERT INTO f VALUES ('some running text'), ('other')",
-           "SELECT highlight(f, 0, '[', ']'), bm25(f), snippet(f, 0, '', '', '', 5) FROM f WHERE f MATCH 'run' ORDER BY rank",
+           "SELECT highlight(f, 0, '[', ']'), bm25(f), snippet(f, 0, '', '', '', 5) FROM f WHERE f MATCH 'run' ORDER "
+           "BY rank",
            "CREATE VIRTUAL TABLE fv USING fts5vocab(f, 'row')",
            "SELECT * FROM fv",
            "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1)",
@@ -331,7 +333,8 @@ TEST_F(SqlTest, WhatIsOursOrTheServersIsRefused) {
 TEST_F(SqlTest, RefusalsHaveTheirTexts) {
   must(db_->put("a", asBytes("secret")));
   EXPECT_EQ(run("SELECT key FROM _cf_KV"), "!access to _cf_KV.key is prohibited: SQLITE_AUTH");
-  EXPECT_EQ(run("SELECT sqlite_version()"), "!not authorized to use function: sqlite_version at offset 7: SQLITE_ERROR");
+  EXPECT_EQ(run("SELECT sqlite_version()"),
+            "!not authorized to use function: sqlite_version at offset 7: SQLITE_ERROR");
   EXPECT_EQ(run("PRAGMA user_version"), "!not authorized: SQLITE_AUTH");
   run("CREATE TABLE t (x)");
   EXPECT_EQ(run("ALTER TABLE t RENAME TO _cf_t"), "!not authorized: SQLITE_AUTH");

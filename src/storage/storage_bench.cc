@@ -61,7 +61,8 @@ class Bench {
   }
   Database& open(std::uint32_t number) {
     ObjectKey key;
-    for (int i = 0; i < 4; i++) key.id.bytes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(number >> (8 * i));
+    for (int i = 0; i < 4; i++)
+      key.id.bytes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(number >> (8 * i));
     databases_.push_back(must(store_->open(key, "")));
     return *databases_.back();
   }

@@ -46,13 +46,12 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     HF_TRY_VOID(removeDeleted());
     const ledger::RecoveryReport& report = ledger_->recovery();
     if (report.records > 0 || report.droppedBytes > 0) {
-      log_.info("storage: recovered",
-                {{"records", std::to_string(report.records)},
-                 {"bytes", std::to_string(report.bytes)},
-                 {"objects", std::to_string(objects_.size())},
-                 {"alarms", std::to_string(context_.alarms.size())},
-                 {"droppedBytes", std::to_string(report.droppedBytes)},
-                 {"droppedAt", report.droppedAt}});
+      log_.info("storage: recovered", {{"records", std::to_string(report.records)},
+                                       {"bytes", std::to_string(report.bytes)},
+                                       {"objects", std::to_string(objects_.size())},
+                                       {"alarms", std::to_string(context_.alarms.size())},
+                                       {"droppedBytes", std::to_string(report.droppedBytes)},
+                                       {"droppedAt", report.droppedAt}});
     }
     context_.wake = [this] { checkpointer_.wake(); };
     checkpointer_.start();
@@ -79,14 +78,13 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       }
       overlay->setFile(*pages);
     }
-    return std::make_unique<DatabaseImpl>(
-        DatabaseContext{.overlay = std::move(overlay),
-                        .files = files_,
-                        .clock = clock_,
-                        .log = log_,
-                        .owner = *this,
-                        .kvPages = kvPages_},
-        std::move(name));
+    return std::make_unique<DatabaseImpl>(DatabaseContext{.overlay = std::move(overlay),
+                                                          .files = files_,
+                                                          .clock = clock_,
+                                                          .log = log_,
+                                                          .owner = *this,
+                                                          .kvPages = kvPages_},
+                                          std::move(name));
   }
 
   std::vector<ScheduledAlarm> recoveredAlarms() override { return context_.alarms.all(); }

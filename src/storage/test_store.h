@@ -110,7 +110,8 @@ inline std::string sqlOnFile(const std::string& path, const char* text) {
       [](void* out, int columns, char** values, char**) {
         auto& all = *static_cast<std::string*>(out);
         if (!all.empty()) all += ';';
-        for (int i = 0; i < columns; i++) all += (i > 0 ? "," : "") + std::string(values[i] == nullptr ? "null" : values[i]);
+        for (int i = 0; i < columns; i++)
+          all += (i > 0 ? "," : "") + std::string(values[i] == nullptr ? "null" : values[i]);
         return 0;
       },
       &rows, &error);
@@ -140,7 +141,9 @@ class StoreTest : public ::testing::Test {
   std::unique_ptr<Database> open(std::uint8_t number = 1, std::string name = "") {
     return must(store_->open(objectKey(number), std::move(name)));
   }
-  [[nodiscard]] std::string file(std::uint8_t number = 1) const { return filePath(directory_.path(), objectKey(number)); }
+  [[nodiscard]] std::string file(std::uint8_t number = 1) const {
+    return filePath(directory_.path(), objectKey(number));
+  }
 
   TemporaryDirectory directory_;
   MemoryLedger* ledger_ = nullptr;

@@ -218,8 +218,8 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
   registerVfs();
   sqlite3* db = nullptr;
   opening = &file;
-  const int code = sqlite3_open_v2("object", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                                   kVfsName);
+  const int code =
+      sqlite3_open_v2("object", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, kVfsName);
   opening = nullptr;
   if (code != SQLITE_OK) {
     const std::string text = db == nullptr ? "out of memory" : sqlite3_errmsg(db);
@@ -254,10 +254,8 @@ Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
 Result<void> commitWithoutPages(DatabaseFile& file) {
   HF_CHECK(file.resetPending, "a commit without pages is a reset");
   HF_TRY(const ledger::Position end,
-         file.overlay.commit({.pages = {},
-                              .pageCount = 0,
-                              .reset = true,
-                              .alarm = std::exchange(file.alarm, std::nullopt)}));
+         file.overlay.commit(
+             {.pages = {}, .pageCount = 0, .reset = true, .alarm = std::exchange(file.alarm, std::nullopt)}));
   HF_CHECK(end.value > 0, "a record has a length");
   file.resetPending = false;
   return {};

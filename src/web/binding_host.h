@@ -10,9 +10,9 @@ namespace hf::web {
 class BindingHost {
  public:
   virtual ~BindingHost() = default;
-  // Calls one of the Runtime functions of web/native.ts, from inside the isolate or outside; when outside, the turns that
-  // it queued run before this returns. `arguments` fills in the values, inside the isolate. Nothing happens when the
-  // isolate was terminated.
+  // Calls one of the Runtime functions of web/native.ts, from inside the isolate or outside; when outside, the turns
+  // that it queued run before this returns. `arguments` fills in the values, inside the isolate. Nothing happens when
+  // the isolate was terminated.
   virtual void tellRuntime(const char* function,
                            const std::function<void(v8::Isolate*, v8::LocalVector<v8::Value>&)>& arguments) = 0;
 };

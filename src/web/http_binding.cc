@@ -46,7 +46,8 @@ struct HttpBinding::Natives {
   // Header values are bytes: JavaScript holds each as a code unit below 256.
   static std::string toLatin1(v8::Isolate* isolate, v8::Local<v8::String> text) {
     std::string out(static_cast<std::size_t>(text->Length()), '\0');
-    text->WriteOneByteV2(isolate, 0, static_cast<std::uint32_t>(out.size()), reinterpret_cast<std::uint8_t*>(out.data()));
+    text->WriteOneByteV2(isolate, 0, static_cast<std::uint32_t>(out.size()),
+                         reinterpret_cast<std::uint8_t*>(out.data()));
     return out;
   }
 

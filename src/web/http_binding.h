@@ -36,8 +36,8 @@ class HttpBinding final {
   friend struct Natives;
   struct Open {
     std::shared_ptr<net::Exchange> exchange;
-    bool started = false;         // the head has been sent
-    std::size_t writing = 0;      // bytes handed over and not yet taken by the socket
+    bool started = false;     // the head has been sent
+    std::size_t writing = 0;  // bytes handed over and not yet taken by the socket
     bool drainWanted = false;
   };
 

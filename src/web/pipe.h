@@ -8,8 +8,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -119,8 +119,8 @@ class PipeTable final {
   const Clock& clock_;
   // Shard thread only
   std::uint64_t next_ = 1;
-  std::unordered_map<std::uint64_t, Pipe> pipes_;     // whose home is here
-  std::unordered_map<PipeEnd, PipeSink*> sinks_;      // attached here
+  std::unordered_map<std::uint64_t, Pipe> pipes_;  // whose home is here
+  std::unordered_map<PipeEnd, PipeSink*> sinks_;   // attached here
 };
 
 }  // namespace hf::web

@@ -1,6 +1,7 @@
 // Joins a client's WebSocket connection to an end of a pipe.
 // Thread:  the connection's shard.
-// Flow:    at most limits::kSocketUnackedMessagesMax messages of the client are on their way to JavaScript; the socket is
+// Flow:    at most limits::kSocketUnackedMessagesMax messages of the client are on their way to JavaScript; the socket
+// is
 //          not read further until some have been handled. A client that does not read what is sent to it is cut when
 //          limits::kPipeWaitingBytesMax wait for it.
 #pragma once

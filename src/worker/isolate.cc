@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "actor/strings.h"
 #include "base/check.h"
 #include "base/limits.h"
-#include "actor/strings.h"
 #include "js/convert.h"
 #include "js/platform.h"
 #include "worker/natives.h"
@@ -24,26 +24,40 @@ constexpr int kTurnsPerRound = 512;
 
 std::string_view bindingKindName(catalog::BindingKind kind) {
   switch (kind) {
-    case catalog::BindingKind::kPlainText: return "plain_text";
-    case catalog::BindingKind::kJson: return "json";
-    case catalog::BindingKind::kSecretText: return "secret_text";
-    case catalog::BindingKind::kSecretKey: return "secret_key";
-    case catalog::BindingKind::kData: return "data";
-    case catalog::BindingKind::kWasm: return "wasm";
-    case catalog::BindingKind::kDurableObject: return "durable_object";
-    case catalog::BindingKind::kService: return "service";
-    case catalog::BindingKind::kVersionMetadata: return "version_metadata";
+    case catalog::BindingKind::kPlainText:
+      return "plain_text";
+    case catalog::BindingKind::kJson:
+      return "json";
+    case catalog::BindingKind::kSecretText:
+      return "secret_text";
+    case catalog::BindingKind::kSecretKey:
+      return "secret_key";
+    case catalog::BindingKind::kData:
+      return "data";
+    case catalog::BindingKind::kWasm:
+      return "wasm";
+    case catalog::BindingKind::kDurableObject:
+      return "durable_object";
+    case catalog::BindingKind::kService:
+      return "service";
+    case catalog::BindingKind::kVersionMetadata:
+      return "version_metadata";
   }
   return "";
 }
 
 js::ModuleKind moduleKind(catalog::ModuleKind kind) {
   switch (kind) {
-    case catalog::ModuleKind::kText: return js::ModuleKind::kText;
-    case catalog::ModuleKind::kData: return js::ModuleKind::kData;
-    case catalog::ModuleKind::kWasm: return js::ModuleKind::kWasm;
-    case catalog::ModuleKind::kJson: return js::ModuleKind::kJson;
-    default: return js::ModuleKind::kEsModule;
+    case catalog::ModuleKind::kText:
+      return js::ModuleKind::kText;
+    case catalog::ModuleKind::kData:
+      return js::ModuleKind::kData;
+    case catalog::ModuleKind::kWasm:
+      return js::ModuleKind::kWasm;
+    case catalog::ModuleKind::kJson:
+      return js::ModuleKind::kJson;
+    default:
+      return js::ModuleKind::kEsModule;
   }
 }
 
@@ -91,9 +105,9 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   options.onUncaught = [this](Local<Value> error, js::Uncaught kind) {
     const Local<Context> context = environment_->context();
     shard_.dependencies().log.error("uncaught exception",
-                            {{"script", version_->scriptName},
-                             {"event", kind == js::Uncaught::kException ? "callback" : "unhandled rejection"},
-                             {"exception", describe(context, error)}});
+                                    {{"script", version_->scriptName},
+                                     {"event", kind == js::Uncaught::kException ? "callback" : "unhandled rejection"},
+                                     {"exception", describe(context, error)}});
   };
   options.onCondemned = [this](js::Condemned) { condemn(); };
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
@@ -121,7 +135,8 @@ Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose pu
       Local<Value> create;
       Local<Value> made;
       if (shard_.runtimeScript().run(context).ToLocal(&create) && create->IsFunction() &&
-          create.As<Function>()->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&made) && made->IsObject()) {
+          create.As<Function>()->Call(context, v8::Undefined(isolate), 3, arguments).ToLocal(&made) &&
+          made->IsObject()) {
         runtime_.Reset(isolate, made.As<Object>());
       } else if (caught.HasCaught()) {
         why = js::uncaughtText(context, caught.Exception(), caught.Message());
@@ -284,9 +299,13 @@ v8::MaybeLocal<Value> Isolate::callRuntime(const char* function, const Fill& fil
   Local<Value> result;
   v8::TryCatch caught(isolate);
   const Local<Context> context = environment_->context();
-  if (!runtimeFunction(function)->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data()).ToLocal(&result)) {
+  if (!runtimeFunction(function)
+           ->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data())
+           .ToLocal(&result)) {
     if (!caught.HasTerminated()) {
-      shard_.dependencies().log.error("the runtime threw", {{"function", function}, {"error", js::uncaughtText(context, caught.Exception(), caught.Message())}});
+      shard_.dependencies().log.error(
+          "the runtime threw",
+          {{"function", function}, {"error", js::uncaughtText(context, caught.Exception(), caught.Message())}});
     }
     return {};
   }
@@ -363,7 +382,8 @@ void Isolate::failPending() {
 void Isolate::condemn() {
   if (std::exchange(condemned_, true)) return;
   const std::string why(js::condemnedText(environment_->condemned()));
-  shard_.dependencies().log.error("isolate terminated", {{"script", version_->scriptName}, {"version", version_->id}, {"reason", why}});
+  shard_.dependencies().log.error("isolate terminated",
+                                  {{"script", version_->scriptName}, {"version", version_->id}, {"reason", why}});
   // What its objects wrote in the turn that was cut is dropped; what they had committed stays.
   databases_.closeAll();
   shard_.dispose(address_);
@@ -413,7 +433,8 @@ void Isolate::fetch(FetchRequest request) {
 void Isolate::message(const Message& message) {
   tellRuntime("message", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
-    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value))
+      value = v8::Undefined(isolate);
     out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
     out.push_back(value);
   });
@@ -422,7 +443,8 @@ void Isolate::message(const Message& message) {
 void Isolate::actorMessage(const ObjectKey& object, const std::string& name, const Message& message) {
   tellRuntime("actorMessage", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
-    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value)) value = v8::Undefined(isolate);
+    if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value))
+      value = v8::Undefined(isolate);
     out.push_back(v8::Number::New(isolate, static_cast<double>(message.from)));
     out.push_back(js::string(isolate, object.ns.hex()));
     out.push_back(js::string(isolate, object.id.hex()));
@@ -493,10 +515,13 @@ void Isolate::drain(Task done) {
   }
   drained_ = std::move(done);
   tellRuntime("drain", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::function(isolate->GetCurrentContext(), [](const v8::FunctionCallbackInfo<Value>& info) {
-      auto& self = js::selfOf<Isolate>(info);
-      if (self.drained_ != nullptr) std::exchange(self.drained_, nullptr)();
-    }, this));
+    out.push_back(js::function(
+        isolate->GetCurrentContext(),
+        [](const v8::FunctionCallbackInfo<Value>& info) {
+          auto& self = js::selfOf<Isolate>(info);
+          if (self.drained_ != nullptr) std::exchange(self.drained_, nullptr)();
+        },
+        this));
   });
 }
 
@@ -506,9 +531,7 @@ void Isolate::onCommit(actor::DatabaseHandle database, std::uint64_t commit, std
   shard_.commit({.isolate = address_, .database = database, .commit = commit}, position);
 }
 
-void Isolate::onCommitFailed(actor::DatabaseHandle database, const Error& why) {
-  failed_.emplace_back(database, why);
-}
+void Isolate::onCommitFailed(actor::DatabaseHandle database, const Error& why) { failed_.emplace_back(database, why); }
 
 void Isolate::onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) {
   shard_.alarmStored(object, at, name);

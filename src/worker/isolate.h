@@ -1,7 +1,8 @@
 // One worker isolate: a script version on a shard, with its entrypoint and all its objects there.
 // C++'s side of `Native` and `Runtime` (web/native.ts): every call that crosses goes through here.
 // Thread:  its shard's.
-// Turns:   into() lets C++ tell the runtime something; then pump() runs the queued turns, each in a CallbackScope of its
+// Turns:   into() lets C++ tell the runtime something; then pump() runs the queued turns, each in a CallbackScope of
+// its
 //          own, and after each commits what it wrote.
 #pragma once
 
@@ -60,12 +61,14 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void endTurn() { databases_.endTurn(); }
 
   // DatabaseHost
-  void onCommit(actor::DatabaseHandle database, std::uint64_t commit, std::optional<ledger::Position> position) override;
+  void onCommit(actor::DatabaseHandle database, std::uint64_t commit,
+                std::optional<ledger::Position> position) override;
   void onCommitFailed(actor::DatabaseHandle database, const Error& why) override;
   void onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) override;
 
   // BindingHost
-  void tellRuntime(const char* function, const std::function<void(v8::Isolate*, v8::LocalVector<v8::Value>&)>& arguments) override;
+  void tellRuntime(const char* function,
+                   const std::function<void(v8::Isolate*, v8::LocalVector<v8::Value>&)>& arguments) override;
 
  private:
   struct Natives;
@@ -78,7 +81,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   Result<void> startRuntime(const catalog::Snapshot& snapshot, Purpose purpose);
   Result<void> startModules();
   void installNatives(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
-  v8::Local<v8::Object> configObject(v8::Local<v8::Context> context, const catalog::Snapshot& snapshot, Purpose purpose);
+  v8::Local<v8::Object> configObject(v8::Local<v8::Context> context, const catalog::Snapshot& snapshot,
+                                     Purpose purpose);
   Result<void> readExports(v8::Local<v8::Context> context, v8::Local<v8::Value> reports);
   v8::Local<v8::Function> runtimeFunction(const char* name);
   // Calls a function of the runtime; must be inside the isolate. Empty when it was terminated.
@@ -107,7 +111,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   Task drained_;
   bool inside_ = false;
   bool pumping_ = false;
-  bool awake_ = false;      // the runtime has queued a turn
+  bool awake_ = false;       // the runtime has queued a turn
   bool continuing_ = false;  // a posted task will pump on
   bool condemned_ = false;
   bool retired_ = false;

@@ -1,7 +1,6 @@
 // The functions of `Native` (web/native.ts) that concern the isolate itself: log, clone, ids, messages, placement.
 #include "worker/natives.h"
 
-
 #include "base/check.h"
 #include "base/random.h"
 #include "worker/isolate.h"
@@ -100,7 +99,9 @@ struct Isolate::Natives {
 
   static void clone(const Info& info) {
     Local<Value> value;
-    if (self(info).serializer_->clone(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1)).ToLocal(&value)) {
+    if (self(info)
+            .serializer_->clone(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1))
+            .ToLocal(&value)) {
       info.GetReturnValue().Set(value);
     }
   }
@@ -140,7 +141,8 @@ struct Isolate::Natives {
 
   static void send(const Info& info) {
     Isolate& isolate = self(info);
-    const auto bytes = isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc);
+    const auto bytes =
+        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc);
     if (!bytes) return;
     isolate.shard_.send(static_cast<IsolateAddress>(info[0].As<v8::Number>()->Value()),
                         Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});
@@ -152,7 +154,8 @@ struct Isolate::Natives {
     if (!isolate.shard_.snapshot().namespaces.contains(object.ns)) {
       return js::throwResultError(info.GetIsolate(), {Errc::kNotFound, "Worker not found."});
     }
-    const auto bytes = isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc);
+    const auto bytes =
+        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc);
     if (!bytes) return;
     isolate.shard_.sendToActor(object, info[2]->IsString() ? text(info, 2) : std::string(),
                                Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});
@@ -163,7 +166,8 @@ struct Isolate::Natives {
     auto target = isolate.shard_.isolateFor(text(info, 0), isolate.shard_.random());
     if (!target) {
       if (target.error().code != Errc::kNotFound) {
-        isolate.shard_.dependencies().log.error("script did not start", {{"script", text(info, 0)}, {"error", target.error().message}});
+        isolate.shard_.dependencies().log.error("script did not start",
+                                                {{"script", text(info, 0)}, {"error", target.error().message}});
       }
       info.GetReturnValue().Set(0);
       return;

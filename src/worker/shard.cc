@@ -143,7 +143,8 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
 Result<CheckReport> Shard::check(std::shared_ptr<const catalog::Version> version, catalog::SnapshotPtr snapshot) {
   const auto begin = dependencies_.clock.steady();
   const IsolateAddress address = (nextIsolate_++ << 8) | index_;
-  HF_TRY(const std::unique_ptr<Isolate> isolate, Isolate::create(*this, address, std::move(version), *snapshot, Purpose::kCheck));
+  HF_TRY(const std::unique_ptr<Isolate> isolate,
+         Isolate::create(*this, address, std::move(version), *snapshot, Purpose::kCheck));
   const std::chrono::duration<double, std::milli> took = dependencies_.clock.steady() - begin;
   return CheckReport{.exports = isolate->exports(), .startupMs = took.count()};
 }
@@ -199,9 +200,7 @@ void Shard::drain(Task done) {
   std::vector<IsolateAddress> present;
   for (const auto& [address, isolate] : isolates_) present.push_back(address);
   for (const IsolateAddress address : present) {
-    isolates_.at(address)->drain([this] {
-      loop_.post([this] { finishDrain(); });
-    });
+    isolates_.at(address)->drain([this] { loop_.post([this] { finishDrain(); }); });
   }
   finishDrain();
 }
@@ -216,7 +215,8 @@ void Shard::finishDrain() {
 void Shard::send(IsolateAddress to, Message message) {
   Shard* target = &group_.shard(actor::shardOfAddress(to));
   // Also to this shard: an isolate is never entered from inside another one.
-  target->loop().post([target, to, message = std::move(message)]() mutable { target->deliver(to, std::move(message)); });
+  target->loop().post(
+      [target, to, message = std::move(message)]() mutable { target->deliver(to, std::move(message)); });
 }
 
 void Shard::deliver(IsolateAddress to, Message message) {
@@ -228,7 +228,8 @@ void Shard::deliver(IsolateAddress to, Message message) {
   if (message.from == 0) return;
   Shard* sender = &group_.shard(actor::shardOfAddress(message.from));
   sender->loop().post([sender, from = message.from, to] {
-    if (const auto waiting = sender->isolates_.find(from); waiting != sender->isolates_.end()) waiting->second->peerGone(to);
+    if (const auto waiting = sender->isolates_.find(from); waiting != sender->isolates_.end())
+      waiting->second->peerGone(to);
   });
 }
 
@@ -242,7 +243,8 @@ void Shard::sendToActor(const ObjectKey& object, std::string name, Message messa
 void Shard::deliverToActor(const ObjectKey& object, std::string name, Message message) {
   Isolate* isolate = nullptr;
   if (const auto owner = actors_.ownerOf(object)) {
-    if (const auto it = isolates_.find(*owner); it != isolates_.end() && !it->second->condemned()) isolate = it->second.get();
+    if (const auto it = isolates_.find(*owner); it != isolates_.end() && !it->second->condemned())
+      isolate = it->second.get();
   }
   if (isolate == nullptr) {
     auto made = isolateForObject(object);
@@ -275,7 +277,8 @@ void Shard::onDurable(ledger::Position /*durable*/) { tellDurable(); }
 
 void Shard::tellDurable() {
   std::vector<actor::DurableCommit> commits = durability_.take(dependencies_.store.ledger().durable());
-  std::ranges::sort(commits, {}, [](const actor::DurableCommit& c) { return std::tuple(c.isolate, c.database, c.commit); });
+  std::ranges::sort(commits, {},
+                    [](const actor::DurableCommit& c) { return std::tuple(c.isolate, c.database, c.commit); });
   for (auto begin = commits.begin(); begin != commits.end();) {
     const auto end = std::find_if(begin, commits.end(), [&](const auto& c) { return c.isolate != begin->isolate; });
     if (const auto it = isolates_.find(begin->isolate); it != isolates_.end()) it->second->durable({begin, end});
@@ -386,7 +389,9 @@ void Shard::clearStoredAlarm(const ObjectKey& object, const std::string& name, W
       if (auto committed = (*database)->endTurn(); !committed) done = std::unexpected(committed.error());
     }
   }
-  if (!done) dependencies_.log.error("alarm could not be cleared", {{"object", object.id.hex()}, {"error", done.error().message}});
+  if (!done)
+    dependencies_.log.error("alarm could not be cleared",
+                            {{"object", object.id.hex()}, {"error", done.error().message}});
 }
 
 }  // namespace hf::worker

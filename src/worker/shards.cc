@@ -95,8 +95,7 @@ class ShardsImpl final : public Shards, public ShardGroup {
     });
   }
 
-  void resetNamespaces(std::vector<NamespaceId> namespaces, Executor& control,
-                       Completion<Result<void>> done) override {
+  void resetNamespaces(std::vector<NamespaceId> namespaces, Executor& control, Completion<Result<void>> done) override {
     onEveryShard(control, std::move(done), [namespaces](Shard& shard, Task answer) {
       shard.resetNamespaces(namespaces);
       answer();

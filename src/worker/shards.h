@@ -30,9 +30,9 @@ namespace hf::worker {
 
 struct ShardsOptions {
   unsigned count = 1;
-  std::size_t heapBytesMax = 0;               // 0: limits::kHeapBytesDefault
-  std::chrono::milliseconds cpuPerTurn{0};    // 0: limits::kCpuPerTurnDefault
-  std::string runtimeSource;                  // runtime.js
+  std::size_t heapBytesMax = 0;             // 0: limits::kHeapBytesDefault
+  std::chrono::milliseconds cpuPerTurn{0};  // 0: limits::kCpuPerTurnDefault
+  std::string runtimeSource;                // runtime.js
 };
 
 struct ShardsDependencies {
@@ -83,7 +83,8 @@ class Shards {
   virtual void check(std::shared_ptr<const catalog::Version> version, catalog::SnapshotPtr snapshot, Executor& control,
                      Completion<Result<CheckReport>> done) = 0;
   // Resets the namespaces' objects and forgets their alarms.
-  virtual void resetNamespaces(std::vector<NamespaceId> namespaces, Executor& control, Completion<Result<void>> done) = 0;
+  virtual void resetNamespaces(std::vector<NamespaceId> namespaces, Executor& control,
+                               Completion<Result<void>> done) = 0;
   // Waits until running requests, objects' events and background tasks have ended.
   virtual void drain(Executor& control, Completion<Result<void>> done) = 0;
   // Frees every isolate (databases close) and joins the threads.
