@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 #include <utility>
 
 #include "base/random.h"
@@ -35,6 +36,24 @@ std::string_view withoutPort(std::string_view host) {
   const std::size_t colon = host.rfind(':');
   if (colon == std::string_view::npos || host.ends_with(']')) return host;
   return host.substr(0, colon);
+}
+
+// "http://host:80/path?query" taken apart; nothing: another form of request target.
+struct AbsoluteTarget {
+  std::string_view host;
+  std::string_view rest;  // "/path?query", "?query" or nothing
+};
+std::optional<AbsoluteTarget> absoluteTarget(std::string_view target) {
+  const std::size_t slashes = target.find("://");
+  if (slashes == std::string_view::npos) return std::nullopt;
+  const std::string scheme = lower(target.substr(0, slashes));
+  if (scheme != "http" && scheme != "https") return std::nullopt;
+  target.remove_prefix(slashes + 3);
+  const std::size_t end = std::min(target.find_first_of("/?#\\"), target.size());
+  const std::string_view host = target.substr(0, end);
+  // Names and passwords in there are only good for deceiving.
+  if (host.empty() || host.contains('@')) return std::nullopt;
+  return AbsoluteTarget{.host = host, .rest = target.substr(end)};
 }
 
 void answer(net::Exchange& exchange, int status, std::string_view text) {
@@ -78,7 +97,15 @@ void FrontDoor::onRequest(std::shared_ptr<net::Exchange> exchange) {
   for (const auto& [name, value] : exchange->headers()) {
     if (name.size() == 4 && lower(name) == "host") host = value;
   }
-  const std::string& target = exchange->target();
+  std::string_view target = exchange->target();
+  if (const auto absolute = absoluteTarget(target)) {
+    // The target's host counts, and the Host header beside it does not (RFC 9112, 3.2.2).
+    host = absolute->host;
+    target = absolute->rest;
+  } else if (!target.starts_with('/')) {
+    answer(*exchange, 400, "The request target is neither a path nor an absolute URL.\n");
+    return;
+  }
   const Route route = routeOf(host, options_);
   if (route.kind == Route::Kind::kWelcome) {
     answer(*exchange, 200, "Holdfast is running. A Worker answers at http://SCRIPT." + options_.domain + "/\n");
@@ -94,17 +121,10 @@ void FrontDoor::onRequest(std::shared_ptr<net::Exchange> exchange) {
   ScriptRequest request;
   request.script = route.script;
   request.method = exchange->method();
-  if (target.starts_with('/')) {
-    request.url.reserve(8 + host.size() + target.size());
-    request.url = "http://";
-    request.url += host;
-    request.url += target;
-  } else if (target.starts_with("http://") || target.starts_with("https://")) {
-    request.url = target;
-  } else {
-    answer(*exchange, 400, "The request target is neither a path nor an absolute URL.\n");
-    return;
-  }
+  request.url.reserve(8 + host.size() + target.size());
+  request.url = "http://";
+  request.url += host;
+  request.url += target;
   const auto& headers = exchange->headers();
   request.headers.reserve((headers.size() + kOurHeaders.size()) * 2);
   for (const auto& [name, value] : headers) {

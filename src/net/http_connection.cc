@@ -22,6 +22,8 @@ constexpr std::size_t kCopyBodyBytesMax = 16 * 1024;
 constexpr std::size_t kDiscardBytesMax = limits::kBodyWindowBytes;
 // What is read while lingering.
 constexpr std::size_t kLingerBytesMax = 16 * 1024 * 1024;
+// How long a response's head waits for its handler to ask for the body that the client holds back.
+constexpr std::chrono::milliseconds kHeldHeadMax{1000};
 // A buffer above this size is not kept between requests.
 constexpr std::size_t kIdleBufferBytesMax = 1024;
 
@@ -199,6 +201,8 @@ void HttpConnection::deliverBody() {
     if (step.consumed == 0) break;
   }
   if (!chunk.empty() || bodyDone_) {
+    continueSent_ = true;  // the client has not waited for it
+    releaseHead();
     exchange_->finishRead(std::move(chunk));
     return;
   }
@@ -207,9 +211,10 @@ void HttpConnection::deliverBody() {
     linger();
     return;
   }
-  if (facts_.expectsContinue && !continueSent_ && !exchange_->started_) {
+  if (facts_.expectsContinue && !continueSent_ && (!exchange_->started_ || exchange_->held_)) {
     continueSent_ = true;
     out_.append(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
+    releaseHead();
   }
   since_ = steadyNow();
   transport_->receive();
@@ -314,12 +319,29 @@ void HttpConnection::startResponse(ResponseHead head, std::optional<std::uint64_
     respond(std::move(head), {});  // which says so
     return;
   }
-  const bool isHead = exchange_->method() == "HEAD";
   exchange_->started_ = true;
-  exchange_->bodyless_ = isHead || head.status == 204 || head.status == 304;
+  exchange_->bodyless_ = exchange_->method() == "HEAD" || head.status == 204 || head.status == 304;
+  if (facts_.expectsContinue && !continueSent_ && !bodyDone_) {
+    // A handler that answers with what it makes of the body starts its response first and reads then. Behind a final
+    // status the client would wait in vain for its 100.
+    exchange_->held_ = HttpExchange::HeldHead{.head = std::move(head), .length = length};
+    since_ = steadyNow();
+    if (!advancing_) settle();
+    return;
+  }
+  sendStreamHead(head, length);
+}
+
+void HttpConnection::releaseHead() {
+  if (!exchange_->held_) return;
+  const HttpExchange::HeldHead held = *std::exchange(exchange_->held_, std::nullopt);
+  sendStreamHead(held.head, held.length);
+}
+
+void HttpConnection::sendStreamHead(const ResponseHead& head, std::optional<std::uint64_t> length) {
   closeAfter_ = closesAfter(head.headers);
   ResponseFraming framing;
-  if (isHead) {
+  if (exchange_->method() == "HEAD") {
     framing.contentLength = length ? length : ownContentLength(head.headers);
   } else if (!exchange_->bodyless_) {
     framing.contentLength = length;
@@ -336,6 +358,7 @@ void HttpConnection::startResponse(ResponseHead head, std::optional<std::uint64_
 
 void HttpConnection::write(Bytes data, Completion<Result<void>> done) {
   HF_CHECK(exchange_->started_, "startResponse comes before write");
+  releaseHead();
   exchange_->writing_.push_back(std::move(done));
   if (exchange_->remaining_ && data.size() > *exchange_->remaining_ && !exchange_->bodyless_) {
     loseExchange({Errc::kInvalidArgument, "the body is longer than its announced length"});
@@ -365,6 +388,7 @@ void HttpConnection::write(Bytes data, Completion<Result<void>> done) {
 
 void HttpConnection::finish() {
   HF_CHECK(exchange_->started_, "startResponse comes before finish");
+  releaseHead();
   if (exchange_->remaining_.value_or(0) > 0 && !exchange_->bodyless_) return abort();
   if (exchange_->chunked_) out_.append(std::string_view("0\r\n\r\n"));
   flushPosted_ = false;  // what still waits to be gathered goes out now; the posted flush will find nothing
@@ -376,7 +400,7 @@ void HttpConnection::abort() {
   const auto self = shared_from_this();
   // What was written before is no secret; the missing end shows that something is missing. Where only the connection's
   // end would say so, it has to be an error.
-  const bool reset = !exchange_->started_ || exchange_->untilClose_;
+  const bool reset = !exchange_->started_ || exchange_->held_ || exchange_->untilClose_;
   out_.flush(*transport_);
   exchange_->detach({Errc::kCancelled, "the response was aborted"});
   exchange_ = nullptr;
@@ -481,7 +505,13 @@ void HttpConnection::settle() {
       deadline_ = since_ + (input().empty() ? options.idleTimeout : options.headerTimeout);
       break;
     case State::kExchange:
-      deadline_ = exchange_ != nullptr && exchange_->isReading() ? since_ + options.bodyTimeout : SteadyTime::max();
+      deadline_ = SteadyTime::max();
+      if (exchange_ == nullptr) break;
+      if (exchange_->held_) {
+        deadline_ = since_ + kHeldHeadMax;
+      } else if (exchange_->isReading()) {
+        deadline_ = since_ + options.bodyTimeout;
+      }
       break;
     case State::kLinger:
       if (!std::exchange(sendShut_, true)) transport_->shutdownSend();
@@ -504,7 +534,9 @@ void HttpConnection::checkDeadline(SteadyTime now) {
     close(state_ == State::kLinger && out_.empty() ? CloseMode::kGraceful : CloseMode::kReset);
     return;
   }
-  if (state_ == State::kHead && !input().empty()) {
+  if (state_ == State::kExchange && exchange_->held_) {
+    releaseHead();
+  } else if (state_ == State::kHead && !input().empty()) {
     refuse({408, "The request did not arrive in time."});
   } else if (state_ == State::kExchange) {
     const bool started = exchange_->started_;

@@ -96,6 +96,8 @@ class HttpConnection final : public TransportSink, public std::enable_shared_fro
 
   [[nodiscard]] bool closesAfter(const HeaderList& headers) const;
   void sendHead(const ResponseHead& head, const ResponseFraming& framing);
+  void sendStreamHead(const ResponseHead& head, std::optional<std::uint64_t> length);
+  void releaseHead();
   void responseComplete();
   void refuse(HttpRefusal refusal);
   void linger();

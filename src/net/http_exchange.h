@@ -76,6 +76,12 @@ class HttpExchange final : public Exchange {
   bool chunked_ = false;
   bool untilClose_ = false;
   std::optional<std::uint64_t> remaining_;
+  // Started, but its head waits: see HttpConnection::startResponse.
+  struct HeldHead {
+    ResponseHead head;
+    std::optional<std::uint64_t> length;
+  };
+  std::optional<HeldHead> held_;
 };
 
 }  // namespace hf::net

@@ -144,8 +144,22 @@ TEST(HttpServer, EchoesALargeBodyInBothCodings) {
 }
 
 TEST(HttpServer, AsksForABodyThatTheClientHoldsBackOnlyWhenItIsWanted) {
-  TestServer server([](const std::shared_ptr<Exchange>& exchange) {
+  std::vector<std::shared_ptr<Exchange>> open;
+  TestServer server([&](const std::shared_ptr<Exchange>& exchange) {
     if (exchange->target() == "/no") return exchange->respond({.status = 403}, {});
+    if (exchange->target() == "/unread") {
+      exchange->startResponse({}, std::nullopt);
+      open.push_back(exchange);
+      return;
+    }
+    if (exchange->target() == "/stream") {
+      exchange->startResponse({}, std::nullopt);
+      collectBody(exchange, [exchange](Result<Bytes> body) {
+        exchange->write(body ? *std::move(body) : Bytes(), [](Result<void>) {});
+        exchange->finish();
+      });
+      return;
+    }
     echoBody(exchange);
   });
   Client wanted(server.port());
@@ -155,6 +169,16 @@ TEST(HttpServer, AsksForABodyThatTheClientHoldsBackOnlyWhenItIsWanted) {
   EXPECT_THAT(wanted.readResponse(), testing::EndsWith("hi"));
   wanted.send(kGet);  // the connection lives on
   EXPECT_THAT(wanted.readResponse(), StartsWith("HTTP/1.1 200"));
+  Client streamed(server.port());  // answered while it is read
+  streamed.send("POST /stream HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_EQ(streamed.readUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  streamed.send("hi");
+  EXPECT_THAT(streamed.readUntil("0\r\n\r\n"),
+              testing::AllOf(HasSubstr("hi"), testing::Not(HasSubstr("connection: close"))));
+  Client unread(server.port());  // answered, never read, and in no hurry to end
+  unread.send("POST /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  EXPECT_THAT(unread.readUntil("\r\n\r\n"),
+              testing::AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("connection: close")));
   Client refused(server.port());
   refused.send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
   const std::string answer = refused.readToEnd();

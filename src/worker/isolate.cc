@@ -166,7 +166,10 @@ Result<void> Isolate::startModules() {
     Local<Object> maps = Object::New(isolate);
     for (const catalog::Module& module : version_->modules) {
       if (module.kind != catalog::ModuleKind::kSourceMap) continue;
-      js::setProperty(environment_->context(), maps, module.name, js::string(isolate, asText(module.content)));
+      // "index.js.map" is the map of the module "index.js".
+      std::string_view name = module.name;
+      if (name.ends_with(".map")) name.remove_suffix(4);
+      js::setProperty(environment_->context(), maps, name, js::string(isolate, asText(module.content)));
     }
     callRuntime("setSourceMaps", [&](v8::Isolate*, auto& out) { out.push_back(maps); });
   });
