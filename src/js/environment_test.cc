@@ -323,7 +323,7 @@ TEST_F(EnvironmentTest, StartsQuickly) {
   EXPECT_LT(each, 500ms);
 }
 
-// ---- what ends the process: run one by one by test/js/fatal.test.mjs, which looks at the exit code
+// ---- what ends the process: run one by one by src/js/fatal_test.mjs, which looks at the exit code
 
 TEST_F(EnvironmentTest, DISABLED_TurnThatIgnoresTermination) {
   Watchdog strict(Engine::get().log, {.grace = 100ms});
