@@ -36,7 +36,7 @@ Checked<ModuleKind> kindOf(const std::string& type, const std::string& name) {
   if (type == "application/source-map") return ModuleKind::kSourceMap;
   if (type == "application/javascript" || type == "text/javascript" || type == "application/javascript+commonjs") {
     return refuse(400, 10021,
-                  "The part '" + name + "' is a script or CommonJS module (" + type +
+                  "The part '" + name + "' is in service-worker format or a CommonJS module (" + type +
                       "), which Holdfast does not run: write an ES module (export default { fetch }) and upload it as "
                       "application/javascript+module.");
   }

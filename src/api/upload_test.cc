@@ -115,7 +115,8 @@ TEST(Upload, PartsThatAreNoModulesOfOurs) {
     return refusal(
         decodeUpload(asBytes(multipart({field("metadata", "{}"), file("x", "x", type, "")})), kType, "metadata"));
   };
-  EXPECT_THAT(with("application/javascript"), HasSubstr("400 10021 The part 'x' is a script or CommonJS module"));
+  EXPECT_THAT(with("application/javascript"),
+              HasSubstr("400 10021 The part 'x' is in service-worker format or a CommonJS module"));
   EXPECT_THAT(with("text/x-python"), HasSubstr("400 10021 The part 'x' is Python"));
   EXPECT_THAT(with("image/png"), HasSubstr("400 10021 The part 'x' has the type 'image/png'"));
   const std::string twice =
