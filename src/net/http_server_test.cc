@@ -177,8 +177,7 @@ TEST(HttpServer, AsksForABodyThatTheClientHoldsBackOnlyWhenItIsWanted) {
               testing::AllOf(HasSubstr("hi"), testing::Not(HasSubstr("connection: close"))));
   Client unread(server.port());  // answered, never read, and in no hurry to end
   unread.send("POST /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-  EXPECT_THAT(unread.readUntil("\r\n\r\n"),
-              testing::AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("connection: close")));
+  EXPECT_THAT(unread.readUntil("\r\n\r\n"), testing::AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("connection: close")));
   Client refused(server.port());
   refused.send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
   const std::string answer = refused.readToEnd();

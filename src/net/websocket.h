@@ -39,7 +39,8 @@ struct WebSocketOptions {
   // 0: never. Otherwise: after so long without a byte a ping is sent; after as long again the client counts as gone.
   std::chrono::milliseconds pingInterval{0};
   std::chrono::milliseconds writeTimeout = limits::kWriteTimeout;  // without progress, while there is something to send
-  std::chrono::milliseconds closeTimeout{10'000};                  // from our Close to the client's
+  // From our Close to the client's, and from the end of TCP behind the client's Close to ours.
+  std::chrono::milliseconds closeTimeout{10'000};
 };
 
 class WebSocketEvents {
@@ -47,7 +48,8 @@ class WebSocketEvents {
   virtual ~WebSocketEvents() = default;
   // Text is valid UTF-8.
   virtual void onMessage(MessageKind kind, Bytes data) = 0;
-  // The client's Close frame; no message follows. The last event but onSent.
+  // The client's Close frame; no message follows. The last event but onSent, and onDisconnected if the client goes away
+  // before it has been answered.
   virtual void onClose(int code, std::string reason) = 0;
   // The connection ended without the client's Close frame. The last event.
   virtual void onDisconnected() = 0;

@@ -156,6 +156,11 @@ void WebSocketConnection::pump(BytesView fresh) {
   if (ended_) return;
   if (closeReceived_ || failed_) {
     input = {};  // nothing counts behind a Close
+    if (peerEnded_ && !closeSent_ && peerEndedAt_ == SteadyTime()) {
+      // The client may still read, or be gone altogether.
+      peerEndedAt_ = steadyNow();
+      armTimer(peerEndedAt_ + options_.closeTimeout);
+    }
   } else if (peerEnded_ && allowed_ > 0 && events_ != nullptr) {
     disconnect(CloseMode::kGraceful);
     return;
@@ -329,7 +334,7 @@ void WebSocketConnection::disconnect(CloseMode mode) {
   const auto self = shared_from_this();
   const std::shared_ptr<WebSocketEvents> events = std::exchange(events_, nullptr);
   end(mode);
-  if (events != nullptr && !closeReceived_) events->onDisconnected();
+  if (events != nullptr && !(closeReceived_ && closeSent_)) events->onDisconnected();
 }
 
 void WebSocketConnection::end(CloseMode mode) {
@@ -366,6 +371,9 @@ void WebSocketConnection::onTimer() {
     // Also bounds how long the client may keep TCP open after both Close frames.
     if (now >= closeSentAt_ + options_.closeTimeout) return disconnect(CloseMode::kReset);
     next = std::min(next, closeSentAt_ + options_.closeTimeout);
+  } else if (peerEndedAt_ != SteadyTime()) {
+    if (now >= peerEndedAt_ + options_.closeTimeout) return disconnect(CloseMode::kGraceful);
+    next = std::min(next, peerEndedAt_ + options_.closeTimeout);
   } else if (options_.pingInterval.count() > 0 && !closeReceived_) {
     if (allowed_ == 0) lastReceived_ = now;  // we do not read, so silence says nothing
     SteadyTime due = lastReceived_ + options_.pingInterval;

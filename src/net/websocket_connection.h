@@ -106,6 +106,7 @@ class WebSocketConnection final : public WebSocket,
   std::uint64_t timer_ = 0;
   SteadyTime timerAt_;
   SteadyTime closeSentAt_;
+  SteadyTime peerEndedAt_;  // TCP ended behind the client's Close, which waits for the application's
   SteadyTime sendProgress_;
   SteadyTime lastReceived_;
 };

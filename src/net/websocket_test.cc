@@ -238,6 +238,25 @@ TEST(WebSocket, StaysHalfOpenWhenTheApplicationAnswersTheClose) {
   EXPECT_TRUE(server.events.isEmpty());
 }
 
+TEST(WebSocket, AClientThatLeavesBehindItsCloseIsToldOfWhenNobodyAnswers) {
+  SocketServer server({.closeReply = CloseReply::kByApplication, .closeTimeout = std::chrono::milliseconds(30)});
+  {
+    Peer peer(server);
+    peer.client.send(closeFrame(1000));
+    peer.client.reset();
+    EXPECT_EQ(server.events.next(), "close 1000 ");
+    EXPECT_EQ(server.events.next(), "disconnected");
+  }
+  {
+    Peer peer(server);
+    peer.client.send(closeFrame(1000));
+    peer.client.close();
+    EXPECT_EQ(server.events.next(), "close 1000 ");
+    EXPECT_EQ(server.events.next(), "disconnected");
+  }
+  EXPECT_TRUE(server.events.isEmpty());
+}
+
 TEST(WebSocket, ClosesFirstAndStillHearsWhatTheClientHadToSay) {
   SocketServer server;
   Peer peer(server);

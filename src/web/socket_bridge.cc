@@ -95,21 +95,27 @@ void SocketBridge::onClose(int code, std::string reason) {
   const std::shared_ptr<SocketBridge> keep = self_;
   if (ended_) return;
   closeReceived_ = true;
+  // What JavaScript does about the event must not cut a connection whose last frames are still on their way.
+  const bool isLast = closeSent_;
+  ended_ = isLast;
   pipes_.send(end_, {.kind = PipeKind::kClose, .code = code, .reason = std::move(reason)});
-  if (closeSent_) finish();
+  if (isLast) release();
 }
 
 void SocketBridge::onDisconnected() { finish(); }
 
 void SocketBridge::onError(std::string message) {
-  if (ended_) return;
+  if (std::exchange(ended_, true)) return;  // before JavaScript hears of it, as above
   pipes_.send(end_, {.kind = PipeKind::kError, .reason = std::move(message)});
-  finish();
+  release();
 }
 
 void SocketBridge::finish() {
+  if (!std::exchange(ended_, true)) release();
+}
+
+void SocketBridge::release() {
   const std::shared_ptr<SocketBridge> keep = std::move(self_);
-  if (std::exchange(ended_, true)) return;
   pipes_.abort(end_);
 }
 

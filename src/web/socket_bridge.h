@@ -35,6 +35,7 @@ class SocketBridge final : public PipeSink, public net::WebSocketEvents {
 
  private:
   void finish();
+  void release();
   void readOn();
 
   PipeTable& pipes_;
