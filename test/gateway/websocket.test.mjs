@@ -25,21 +25,24 @@ function act(ws, message, extra) {
     default: return extra[verb] !== undefined ? extra[verb](...rest) : ws.send(message);
   }
 }
+const states = [];
 function upgrade(url, accept) {
   const [client, server] = Object.values(new WebSocketPair());
   accept(server);
+  if (url.searchParams.has('watch')) states.push(server);
   const headers = url.searchParams.has('protocol') ? { 'sec-websocket-protocol': url.searchParams.get('protocol'), 'x-more': 'yes' } : undefined;
   return new Response(null, { status: 101, webSocket: client, headers });
 }
-function listen(url, log) {
+function listen(url, log, inObject) {
   return upgrade(url, (ws) => {
     ws.accept();
     const id = url.searchParams.get('id');
     const note = (text) => log(id + ' ' + text);
-    ws.addEventListener('message', (event) => act(ws, event.data, { log: note }));
+    ws.addEventListener('message', (event) => act(ws, event.data, { log: note, who: () => ws.send(JSON.stringify({ id, born: inObject })) }));
     ws.addEventListener('close', (event) => {
       note(\`close \${event.code} \${event.reason} \${event.wasClean} \${ws.readyState}\`);
       if (replies(url)) ws.close(event.code === 1005 || event.code === 1006 ? 1000 : event.code, event.reason);
+      else if (ws.readyState === WebSocket.CLOSING) ws.send('last words');
     });
     ws.addEventListener('error', (event) => note('error ' + event.message));
   });
@@ -50,8 +53,10 @@ export class Log extends DurableObject {
   all() { return this.lines; }
 }
 export class Plain extends DurableObject {
+  born = ++born;
   fetch(request) {
-    return listen(new URL(request.url), (line) => this.ctx.waitUntil(this.env.LOG.getByName('log').add(line)));
+    if (new URL(request.url).pathname === '/states') return Response.json(states.map((ws) => ws.readyState));
+    return listen(new URL(request.url), (line) => this.ctx.waitUntil(this.env.LOG.getByName('log').add(line)), this.born);
   }
 }
 export class Room extends DurableObject {
@@ -80,6 +85,7 @@ export class Room extends DurableObject {
       who: () => ws.send(JSON.stringify({ ...ws.deserializeAttachment(), born: this.born, tags: this.ctx.getTags(ws) })),
       attach: (value) => { ws.serializeAttachment({ ...ws.deserializeAttachment(), value }); ws.send('attached'); },
       all: (...words) => { const text = this.count++ + ' ' + words.join(' '); for (const other of this.ctx.getWebSockets()) other.send(text); },
+      flood: (count) => { const chunk = new Uint8Array(1048576); for (let i = 0; i < Number(count); i++) ws.send(chunk); },
       kept: async (key) => { await this.ctx.storage.put(key, true); ws.send('kept ' + key); },
     });
   }
@@ -87,6 +93,7 @@ export class Room extends DurableObject {
     const { id, mute } = ws.deserializeAttachment();
     this.note(\`\${id} close \${code} \${reason} \${wasClean} \${ws.readyState}\`);
     if (!mute) ws.close(code === 1005 || code === 1006 ? 1000 : code, reason);
+    else if (ws.readyState === WebSocket.CLOSING) ws.send('last words');
   }
   webSocketError(ws, error) {
     this.note(ws.deserializeAttachment().id + ' error ' + error.message);
@@ -101,6 +108,7 @@ export default {
     const room = url.searchParams.get('room') ?? 'lobby';
     switch (url.pathname) {
       case '/worker': return listen(url, (line) => ctx.waitUntil(log.add(line)));
+      case '/states':
       case '/object': return env.PLAIN.getByName(room).fetch(request);
       default: return env.ROOM.getByName(room).fetch(request);
     }
@@ -126,7 +134,7 @@ const newId = () => `c${++ids}`;
 // A client whose messages and end can be awaited.
 async function open(path, { script = 'ws', query = {}, on = server, ...options } = {}) {
   const id = newId();
-  const ws = new WebSocket(`ws://127.0.0.1:${on.port}${path}?${new URLSearchParams({ id, ...query })}`, query.protocol ? [query.protocol] : [], {
+  const ws = new WebSocket(`ws://127.0.0.1:${on.port}${path}${path.includes('?') ? '' : '?'}${new URLSearchParams({ id, ...query })}`, query.protocol ? [query.protocol] : [], {
     headers: { host: `${script}.test` },
     ...options,
   });
@@ -360,4 +368,162 @@ for (const [name, path] of Object.entries(kinds)) {
 test('what is no correct handshake is an ordinary request', { timeout: 30_000 }, async () => {
   const { status, text } = await server.fetch('ws', '/');
   assert.deepEqual([status, text], [426, 'no socket']);
+});
+
+describe('a Close frame', { timeout: 30_000 }, () => {
+  test('from 2026-04-07 the runtime answers it', async () => {
+    for (const path of Object.values(kinds)) {
+      for (const mute of [{ mute: '1' }, {}]) {
+        const { id, ws, closed } = await open(path, { script: 'auto', query: mute });
+        ws.close(4001, 'going');
+        assert.deepEqual(await closed, [4001, 'going'], path);
+        assert.equal(await logged(id, /close/, 'auto'), 'close 4001 going true 3');
+      }
+    }
+  });
+
+  test('before that a socket is half open until the Worker answers, and it may still send', async () => {
+    for (const path of Object.values(kinds)) {
+      const socket = await RawSocket.connect(path, { query: { mute: '1' } });
+      socket.frame(0x81, 'before');
+      assert.equal((await socket.next())[1].toString(), 'before');
+      socket.frame(0x88, [1000 >> 8, 1000 & 255]);
+      assert.equal(await logged(socket.id, /close/), 'close 1000  true 2');
+      assert.equal((await socket.next())[1].toString(), 'last words');
+      socket.client.destroy();
+    }
+  });
+
+  test('of a client that goes away without an answer leaves nothing behind', async () => {
+    const sockets = [];
+    for (let i = 0; i < 5; i++) {
+      const socket = await RawSocket.connect('/object', { query: { mute: '1', watch: '1', room: 'gone' } });
+      socket.frame(0x88);
+      assert.equal(await logged(socket.id, /close/), 'close 1005  true 2');
+      sockets.push(socket);
+    }
+    assert.deepEqual(await get('/states?room=gone'), [2, 2, 2, 2, 2]);
+    for (const socket of sockets) socket.client.socket.resetAndDestroy();
+    while ((await get('/states?room=gone')).some((state) => state !== 3)) await delay(5);
+    for (const { id } of sockets) assert.equal((await linesOf(id)).length, 1, 'no second event');
+  });
+});
+
+describe('rooms', { timeout: 60_000 }, () => {
+  test('tags, attachments, and the order in which sockets are listed', async () => {
+    const clients = [];
+    for (const tag of [['a'], ['a', 'b'], ['b'], []]) {
+      clients.push(await open(`/room?${new URLSearchParams([['room', 'tags'], ...tag.map((t) => ['tag', t])])}&`));
+    }
+    const names = clients.map(({ id }) => id);
+    assert.deepEqual((await get('/sockets?room=tags')).map(([id, state, tags]) => [id, state, tags]), [
+      [names[3], 1, []],
+      [names[2], 1, ['b']],
+      [names[1], 1, ['a', 'b']],
+      [names[0], 1, ['a']],
+    ]);
+    assert.deepEqual(await get('/tagged?room=tags&tag=a'), [names[0], names[1]]);
+    assert.deepEqual(await get('/tagged?room=tags&tag=b'), [names[1], names[2]]);
+    assert.deepEqual(await get('/tagged?room=tags&tag=c'), []);
+    assert.equal(await clients[1].ask('attach note'), 'attached');
+    const who = JSON.parse(await clients[1].ask('who'));
+    assert.deepEqual([who.id, who.value, who.tags], [names[1], 'note', ['a', 'b']]);
+    clients[1].ws.close(1000);
+    await clients[1].closed;
+    assert.deepEqual(await get('/tagged?room=tags&tag=a'), [names[0]]);
+    for (const { ws } of clients) ws.terminate();
+  });
+
+  test('an automatic answer needs no handler, and is stamped', async () => {
+    const { ws, ask } = await open('/room', { query: { room: 'auto' } });
+    assert.equal(await ask('ping'), 'ping', 'the handler echoes');
+    assert.equal((await get('/sockets?room=auto'))[0][3], null);
+    await server.fetch('ws', '/auto?room=auto');
+    const before = Date.now();
+    assert.equal(await ask('ping'), 'pong');
+    const [[, , , at]] = await get('/sockets?room=auto');
+    assert.ok(at >= before && at <= Date.now(), `${at}`);
+    assert.equal(await ask('ping!'), 'ping!');
+    assert.ok(Buffer.from('ping').equals(await ask(Buffer.from('ping'))), 'only texts are answered');
+    ws.terminate();
+  });
+
+  test('a hundred clients see the messages of all in the same order', async () => {
+    const clients = await Promise.all(Array.from({ length: 100 }, () => open('/room', { query: { room: 'many' } })));
+    for (let round = 0; round < 3; round++) for (const { ws, id } of clients) ws.send(`all ${id} ${round}`);
+    const first = [];
+    for (let i = 0; i < 300; i++) first.push(await clients[0].next());
+    first.forEach((text, i) => assert.equal(text.split(' ')[0], `${i}`));
+    for (const { next } of clients.slice(1)) for (const expected of first) assert.equal(await next(), expected);
+    for (const { id } of clients) {
+      assert.deepEqual(first.map((text) => text.split(' ')).filter(([, from]) => from === id).map(([, , round]) => round), ['0', '1', '2']);
+    }
+    for (const { ws } of clients) ws.close(1000);
+    await Promise.all(clients.map(({ closed }) => closed));
+    assert.deepEqual(await get('/sockets?room=many'), []);
+  });
+
+  test('a client that does not read costs a bounded amount, and is cut', async () => {
+    const { id, ws } = await open('/room', { query: { room: 'deaf' } });
+    ws.pause();
+    ws.send('flood 120');
+    assert.match(await logged(id, /close/), /^close 1006/);
+    ws.terminate();
+    assert.deepEqual(await get('/sockets?room=deaf'), []);
+  });
+
+  test('abort() of the object cuts its sockets', async () => {
+    const { closed } = await open('/room', { query: { room: 'abort' } });
+    assert.equal((await server.fetch('ws', '/abort?room=abort')).status, 500);
+    assert.deepEqual(await closed, [1006, '']);
+    assert.deepEqual(await get('/sockets?room=abort'), []);
+  });
+
+  test('sockets stay open while their object sleeps; it wakes at the next message, and at a Close', async () => {
+    const room = (name, more) => open('/room', { query: { room: name, tag: 't', ...more } });
+    const [asleep, leaving, pinged, dead] = [await room('sleep'), await room('sleep-close'), await room('sleep-ping'), await room('sleep-dead')];
+    const awake = await open('/object', { query: { room: 'awake' } });
+    await server.fetch('ws', '/auto?room=sleep-ping');
+    assert.equal(await asleep.ask('attach 7'), 'attached');
+    const born = async (client) => JSON.parse(await client.ask('who')).born;
+    const before = await born(asleep);
+    const [bornPing, bornAwake] = [await born(pinged), await born(awake)];
+    // An object goes after 10 s without an event: being idle is what is tested here.
+    for (let i = 0; i < 13; i++) {
+      await delay(1000);
+      assert.equal(await pinged.ask('ping'), 'pong', 'which does not keep the object awake');
+    }
+    const who = JSON.parse(await asleep.ask('who'));
+    assert.deepEqual([who.id, who.value, who.tags], [asleep.id, '7', ['t']]);
+    assert.ok(who.born > before, 'the constructor has run again');
+    assert.equal(await born(asleep), who.born, 'once');
+    assert.ok((await born(pinged)) > bornPing);
+    assert.equal(await born(awake), bornAwake, 'a socket taken with accept() keeps its object');
+    leaving.ws.close(3000, 'good night');
+    assert.deepEqual(await leaving.closed, [3000, 'good night']);
+    assert.equal(await logged(leaving.id, /close/), 'close 3000 good night true 2');
+    dead.ws._socket.resetAndDestroy();
+    assert.match(await logged(dead.id, /close/), /^close 1006/);
+    const [, , tags] = (await get('/sockets?room=sleep'))[0];
+    assert.deepEqual(tags, ['t']);
+    for (const { ws } of [asleep, pinged, awake]) ws.terminate();
+  });
+
+  test('kill -9: clients see 1006, and the room is empty afterwards', async () => {
+    const mortal = await Holdfast.start({ args: ['--shards', '2'] });
+    try {
+      await mortal.deploy('ws', { 'w.mjs': worker }, { bindings, migrations });
+      const clients = await Promise.all(Object.values(kinds).map((path) => open(path, { on: mortal })));
+      for (const { ask } of clients) assert.equal(await ask('hello'), 'hello');
+      await mortal.kill();
+      for (const { closed } of clients) assert.deepEqual(await closed, [1006, '']);
+      await mortal.startAgain();
+      assert.deepEqual((await mortal.fetch('ws', '/sockets')).json(), []);
+      const again = await open('/room', { on: mortal });
+      assert.equal(await again.ask('hello'), 'hello');
+      again.ws.terminate();
+    } finally {
+      await mortal[Symbol.asyncDispose]();
+    }
+  });
 });
