@@ -119,6 +119,10 @@ TEST_F(ApiTest, ARefusedDeployChangesNothing) {
           "class X that is not exported");
   refused(put("app", kCounter, Json{{"bindings", {objectBinding("X", "X", "nobody")}}}), 400, 10061,
           "script 'nobody' that does not exist");
+  refused(put("app", kCounter,
+              Json::parse(
+                  R"({"bindings":[{"name":"N","type":"durable_object_namespace","namespace_id":"not one of ours"}]})")),
+          400, 10061, "no Durable Object namespace with the id 'not one of ours'");
   refused(put("app", "throw at start"), 400, 10021, "Uncaught Error: at start\n  at index.js:1:7");
   refused(put("app", "const nothing = 1"), 400, 10068, "no registered event handlers");
   refused(put("app", kCounter, Json{{"main_module", "other.js"}}), 400, 10021, "No such module \"other.js\"");
@@ -133,6 +137,8 @@ TEST_F(ApiTest, ARefusedDeployChangesNothing) {
               Json::parse(R"({"bindings":[{"name":"I","type":"inherit"},{"name":"J","type":"inherit"}]})")),
           400, 10057, "inherit binding 'I' is invalid");
   refused(put("app", kCounter, Json::parse(R"({"compatibility_date":"yesterday"})")), 400, 10021, "compatibility_date");
+  refused(put("app", kCounter, Json::parse(R"({"compatibility_date":"2026-02-29"})")), 400, 10021,
+          "compatibility_date");
   refused(upload("POST", "app/versions", kCounter, withClass("Counter")), 400, 10211, "migration");
   EXPECT_EQ(put("Bad.Name", kPlain).code(), 10016);
 }
@@ -318,6 +324,12 @@ TEST_F(ApiTest, WhatIsNotBuiltSaysSo) {
   EXPECT_THAT(account("PUT", "/workers/scripts/app/routes", Json::parse(R"([{"pattern":"a/*"}])")).message(),
               HasSubstr("Routes and custom domains"));
   EXPECT_EQ(account("GET", "/storage/kv/namespaces?per_page=100&page=1").json["result_info"]["total_count"], 0);
+  // What wrangler asks for before it uploads a Worker with such bindings.
+  EXPECT_THAT(account("POST", "/storage/kv/namespaces", Json::object()).message(), HasSubstr("KV namespaces are not"));
+  EXPECT_THAT(account("GET", "/r2/buckets/pictures").message(), HasSubstr("R2 buckets are not"));
+  EXPECT_THAT(account("POST", "/d1/database", Json::object()).message(), HasSubstr("D1 databases are not"));
+  EXPECT_THAT(account("GET", "/queues?name=q").message(), HasSubstr("Queues are not"));
+  EXPECT_THAT(account("GET", "/workers/dispatch/namespaces").message(), HasSubstr("Dispatch namespaces"));
 }
 
 TEST_F(ApiTest, DeclaredClassesAreReconciled) {

@@ -52,7 +52,13 @@ Checked<void> checkObject(const Json& binding, const BindingSource& source) {
   if (!textOf(binding, "dispatch_namespace").empty()) {
     return wrong(name, "durable_object_namespace", "names a dispatch namespace, which Holdfast does not have.");
   }
-  if (!textOf(binding, "namespace_id").empty()) return {};  // resolveNamespaces looks for it
+  if (const std::string id = textOf(binding, "namespace_id"); !id.empty()) {
+    if (std::ranges::any_of(source.namespaces, [&id](const NamespaceRow& row) { return row.id.hex() == id; }))
+      return {};
+    return refuse(
+        400, 10061,
+        "Cannot create binding '" + name + "': there is no Durable Object namespace with the id '" + id + "'.");
+  }
   const std::string className = textOf(binding, "class_name");
   if (className.empty()) return wrong(name, "durable_object_namespace", "needs 'class_name'.");
   if (isOwn(binding, source.scriptName)) return {};

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 
+#include "api/page.h"
 #include "base/check.h"
 
 namespace hf::api {
@@ -86,14 +88,24 @@ Checked<void> checkEntry(const Json& metadata, const std::vector<Module>& module
   return {};
 }
 
+// "2026-02-28": a day that there is.
+bool isDate(const std::string& text) {
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return false;
+  const auto year = parseCount(text.substr(0, 4), 9999);
+  const auto month = parseCount(text.substr(5, 2), 12);
+  const auto day = parseCount(text.substr(8, 2), 31);
+  if (!year || !month || !day) return false;
+  return std::chrono::year_month_day(std::chrono::year(static_cast<int>(*year)),
+                                     std::chrono::month(static_cast<unsigned>(*month)),
+                                     std::chrono::day(static_cast<unsigned>(*day)))
+      .ok();
+}
+
 Checked<void> copyRuntimeSettings(const Json& metadata, Json& out) {
   const Json* date = memberOf(metadata, "compatibility_date");
   if (date != nullptr && !date->is_null()) {
     const std::string text = date->is_string() ? date->get<std::string>() : "?";
-    const auto digit = [&text](std::size_t at) { return text[at] >= '0' && text[at] <= '9'; };
-    const bool valid = text.empty() || (text.size() == 10 && text[4] == '-' && text[7] == '-' && digit(0) && digit(1) &&
-                                        digit(2) && digit(3) && digit(5) && digit(6) && digit(8) && digit(9));
-    if (!valid) return refuse(400, 10021, "compatibility_date must be a date: \"YYYY-MM-DD\".");
+    if (!text.empty() && !isDate(text)) return refuse(400, 10021, "compatibility_date must be a date: \"YYYY-MM-DD\".");
     out["compatibility_date"] = text;
   }
   out["compatibility_flags"] = Json::array();
@@ -230,7 +242,8 @@ Checked<std::set<std::string>> takeReport(const ScriptReport& report, Json& meta
   std::set<std::string> classes;
   bool callable = false;
   for (const ExportedName& name : report.exports) {
-    callable = callable || name.kind != ExportKind::kOther;
+    const bool isEmptyObject = name.kind == ExportKind::kHandlerObject && name.handlers.empty();
+    callable = callable || (name.kind != ExportKind::kOther && !isEmptyObject);
     if (name.name == "default") {
       handlers = name.handlers;
       continue;

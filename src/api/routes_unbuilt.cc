@@ -20,6 +20,18 @@ Task<Answer> noTails(Core& core, const ApiRequest& request) {
                    "Workers write to the console.");
 }
 
+// Resources that wrangler looks for or makes before it uploads a Worker which binds them.
+template <const char* kWhat>
+Task<Answer> notThere(Core& core, const ApiRequest& request) {
+  co_return refuse(404, 7003, std::string(kWhat) + " are not part of this release of Holdfast.");
+}
+constexpr char kKv[] = "KV namespaces";
+constexpr char kR2[] = "R2 buckets";
+constexpr char kD1[] = "D1 databases";
+constexpr char kQueues[] = "Queues";
+constexpr char kDispatch[] = "Dispatch namespaces (Workers for Platforms)";
+constexpr char kWorkflows[] = "Workflows";
+
 Task<Answer> noAssets(Core& core, const ApiRequest& request) {
   co_return refuse(400, 10021, "Static assets are not part of this release of Holdfast.");
 }
@@ -39,6 +51,20 @@ Task<Answer> noRoutes(Core& core, const ApiRequest& request) {
 std::vector<Route> unbuiltRoutes() {
   return {
       {"GET", "/accounts/{a}/storage/kv/namespaces", &emptyPage},
+      {"POST", "/accounts/{a}/storage/kv/namespaces", &notThere<kKv>},
+      {"GET", "/accounts/{a}/r2/buckets", &notThere<kR2>},
+      {"POST", "/accounts/{a}/r2/buckets", &notThere<kR2>},
+      {"GET", "/accounts/{a}/r2/buckets/{r}", &notThere<kR2>},
+      {"GET", "/accounts/{a}/d1/database", &notThere<kD1>},
+      {"POST", "/accounts/{a}/d1/database", &notThere<kD1>},
+      {"GET", "/accounts/{a}/queues", &notThere<kQueues>},
+      {"POST", "/accounts/{a}/queues", &notThere<kQueues>},
+      {"GET", "/accounts/{a}/workers/dispatch/namespaces", &notThere<kDispatch>},
+      {"GET", "/accounts/{a}/workers/dispatch/namespaces/{d}", &notThere<kDispatch>},
+      {"PUT", "/accounts/{a}/workers/dispatch/namespaces/{d}/scripts/{n}", &notThere<kDispatch>},
+      {"GET", "/accounts/{a}/workflows", &notThere<kWorkflows>},
+      {"GET", "/accounts/{a}/workflows/{w}", &notThere<kWorkflows>},
+      {"PUT", "/accounts/{a}/workflows/{w}", &notThere<kWorkflows>},
       {"GET", "/accounts/{a}/workers/tails/by-consumer/{n}", &emptyList},
       {"GET", "/accounts/{a}/workers/domains", &emptyList},
       {"GET", "/zones", &emptyPage},

@@ -255,6 +255,22 @@ v8::MaybeLocal<v8::Value> Modules::value(v8::Local<v8::Context> context, std::st
   return made;
 }
 
+namespace {
+
+// V8 does not know which of the Worker's modules it could not read.
+void rethrowNamed(v8::Local<v8::Context> context, v8::TryCatch& caught, const ModuleSource& source) {
+  if (!caught.CanContinue()) {
+    caught.ReThrow();
+    return;
+  }
+  const ExceptionText error = describeException(context, caught.Exception());
+  caught.Reset();
+  throwError(v8::Isolate::GetCurrent(), "The module \"" + source.name + "\" cannot be read: " + error.message);
+  caught.ReThrow();
+}
+
+}  // namespace
+
 v8::MaybeLocal<v8::Value> Modules::makeValue(v8::Local<v8::Context> context, const ModuleSource& source) {
   v8::Isolate* isolate = environment_.isolate();
   v8::Local<v8::String> text;
@@ -264,17 +280,25 @@ v8::MaybeLocal<v8::Value> Modules::makeValue(v8::Local<v8::Context> context, con
     case ModuleKind::kText:
       if (tryString(isolate, asText(source.bytes)).ToLocal(&text)) return text;
       return {};
-    case ModuleKind::kJson:
+    case ModuleKind::kJson: {
       if (!tryString(isolate, asText(source.bytes)).ToLocal(&text)) return {};
-      return v8::JSON::Parse(context, text);
+      v8::TryCatch caught(isolate);
+      v8::Local<v8::Value> parsed;
+      if (v8::JSON::Parse(context, text).ToLocal(&parsed)) return parsed;
+      rethrowNamed(context, caught, source);
+      return {};
+    }
     case ModuleKind::kData:
       if (arrayBuffer(isolate, source.bytes).ToLocal(&buffer)) return buffer;
       return {};
-    case ModuleKind::kWasm:
+    case ModuleKind::kWasm: {
+      v8::TryCatch caught(isolate);
       if (v8::WasmModuleObject::Compile(isolate, {source.bytes.data(), source.bytes.size()}).ToLocal(&wasm)) {
         return wasm;
       }
+      rethrowNamed(context, caught, source);
       return {};
+    }
     case ModuleKind::kEsModule:
       break;
   }

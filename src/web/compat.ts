@@ -296,8 +296,12 @@ export function flagReport(): Record<string, boolean> {
   return report;
 }
 
-// Called while the isolate starts: a deploy with wrong flags must not come up.
+// Called while the isolate starts: a deploy with wrong flags must not come up. The host tells this error by its name
+// from a failure of the runtime: the deploy is to blame.
 export function requireValidFlags(): void {
   const problems = checkFlags(config.compatibilityDate, config.compatibilityFlags);
-  if (problems.length > 0) throw new Error(problems.join('\n'));
+  if (problems.length === 0) return;
+  const error = new Error(problems.join('\n'));
+  error.name = 'CompatibilityError';
+  throw error;
 }

@@ -130,6 +130,7 @@ Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose pu
     Local<Value> arguments[] = {native, environment_->nodeRequire(), configObject(context, snapshot, purpose)};
     inside_ = true;
     std::string why;
+    bool wrongFlags = false;
     const bool ran = environment_->turn([&] {
       v8::TryCatch caught(isolate);
       Local<Value> create;
@@ -139,11 +140,15 @@ Result<void> Isolate::startRuntime(const catalog::Snapshot& snapshot, Purpose pu
           made->IsObject()) {
         runtime_.Reset(isolate, made.As<Object>());
       } else if (caught.HasCaught()) {
-        why = js::uncaughtText(context, caught.Exception(), caught.Message());
+        const js::ExceptionText error = js::describeException(context, caught.Exception());
+        wrongFlags = error.name == "CompatibilityError";
+        why = wrongFlags ? error.message : js::uncaughtText(context, caught.Exception(), caught.Message());
       }
     });
     inside_ = false;
-    if (!ran || runtime_.IsEmpty()) {
+    if (wrongFlags) {
+      result = fail(Errc::kScript, why);
+    } else if (!ran || runtime_.IsEmpty()) {
       result = fail(Errc::kInternal, "the runtime did not start: " + why);
     }
   });
@@ -190,7 +195,9 @@ Result<void> Isolate::startModules() {
     if (!*started) {
       result = *started;
       if (modules_ != nullptr && modules_->failure()->IsObject()) {
-        result = fail(Errc::kScript, describe(context, modules_->failure()));
+        // Errors of the compiler have no stack: the text that V8's message gave knows the place.
+        std::string text = describe(context, modules_->failure());
+        if (text.find('\n') != std::string::npos) result = fail(Errc::kScript, std::move(text));
       }
       return;
     }
