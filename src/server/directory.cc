@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/random.h"
+#include "server/options.h"
 
 namespace hf::server {
 namespace {
@@ -75,6 +76,10 @@ Result<std::string> readOrMakeToken(const std::string& directory) {
   if (stored) {
     while (!stored->empty() && (stored->back() == '\n' || stored->back() == '\r')) stored->pop_back();
     if (stored->empty()) return fail(Errc::kCorrupt, path + " is empty: delete it to have a new token made");
+    if (!isToken(*stored)) {
+      return fail(Errc::kCorrupt,
+                  path + " must hold one line of letters, digits and -._~+/=; delete it to have a new token made");
+    }
     return *stored;
   }
   if (stored.error().code != Errc::kNotFound) return std::unexpected(stored.error());

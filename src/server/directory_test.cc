@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 namespace hf::server {
 namespace {
@@ -38,6 +39,15 @@ TEST_F(Directory, TokenIsMadeOnceAndOnlyTheOwnerReadsIt) {
   struct stat info{};
   ASSERT_EQ(::stat((path_ + "/token").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600U);
+}
+
+TEST_F(Directory, ATokenFileThatCannotBeATokenIsRefused) {
+  for (const char* text : {"", "\n", "two words\n", "$(reboot)\n"}) {
+    std::ofstream(path_ + "/token") << text;
+    const auto token = readOrMakeToken(path_);
+    ASSERT_FALSE(token) << text;
+    EXPECT_NE(token.error().message.find("delete it"), std::string::npos);
+  }
 }
 
 TEST_F(Directory, EnvironmentTellsWhatWranglerAndTheSdkNeed) {

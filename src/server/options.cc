@@ -16,7 +16,34 @@ CLI::Validator endpointValidator() {
       "HOST:PORT"};
 }
 
+// A CLI11 check that names what was expected.
+template <class Value>
+CLI::Validator oneOf(const std::map<std::string, Value>& values, const std::string& expected) {
+  return {[&values, expected](std::string& text) {
+            return values.contains(text) ? std::string() : "expected " + expected + ", got '" + text + "'";
+          },
+          ""};
+}
+
+// A name that labels can be put in front of.
+bool isDomain(const std::string& text) {
+  return !text.empty() && text.front() != '.' && text.back() != '.' && text.find("..") == std::string::npos &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") ==
+             std::string::npos;
+}
+
+Leave usage(const std::string& what) {
+  return {.code = kExitUsage, .text = "holdfast: " + what + "\nRun `holdfast --help` for what it understands.\n"};
+}
+
 }  // namespace
+
+bool isToken(const std::string& text) {
+  // It travels in an HTTP header, and the shell reads it in what `holdfast env` prints.
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=") ==
+             std::string::npos;
+}
 
 std::string Endpoint::text() const {
   const bool v6 = host.find(':') != std::string::npos;
@@ -69,14 +96,11 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
   const std::map<std::string, LogLevel> levels{
       {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
-  serveCommand->add_option("--log", serve.logFormat, "Form of log lines: text or json")
-      ->envname("HOLDFAST_LOG")
-      ->transform(CLI::CheckedTransformer(formats).description("text|json"))
-      ->default_str("text");
-  serveCommand->add_option("--log-level", serve.logLevel, "Least level that is logged: debug, info, warn or error")
-      ->envname("HOLDFAST_LOG_LEVEL")
-      ->transform(CLI::CheckedTransformer(levels).description("debug|info|warn|error"))
-      ->default_str("info");
+  std::string logFormat = "text";
+  std::string logLevel = "info";
+  option("--log", logFormat, "Form of log lines: text or json", "HOLDFAST_LOG")->check(oneOf(formats, "text or json"));
+  option("--log-level", logLevel, "Least level that is logged: debug, info, warn or error", "HOLDFAST_LOG_LEVEL")
+      ->check(oneOf(levels, "debug, info, warn or error"));
 
   EnvOptions env;
   CLI::App* envCommand = app.add_subcommand("env", "Print the exports that wrangler and the SDK need.");
@@ -92,18 +116,23 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     app.exit(success, out, out);
     return Leave{.code = 0, .text = out.str()};
   } catch (const CLI::ParseError& error) {
-    return Leave{
-        .code = kExitUsage,
-        .text = std::string("holdfast: ") + error.what() + "\nRun `holdfast --help` for what it understands.\n"};
+    const bool unknownCommand = !arguments.empty() && !arguments.front().starts_with('-') &&
+                                arguments.front() != "serve" && arguments.front() != "env";
+    return usage(unknownCommand ? "there is no command '" + arguments.front() + "'" : error.what());
   }
   if (envCommand->parsed()) return env;
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);
+  serve.logFormat = formats.at(logFormat);
+  serve.logLevel = levels.at(logLevel);
   if (serve.accountId.empty() ||
       serve.accountId.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
           std::string::npos) {
-    return Leave{.code = kExitUsage,
-                 .text = "holdfast: --account-id is made of letters, digits, _ and -, got '" + serve.accountId + "'\n"};
+    return usage("--account-id is made of letters, digits, _ and -, got '" + serve.accountId + "'");
+  }
+  if (!isDomain(serve.domain)) return usage("--domain is a host name, got '" + serve.domain + "'");
+  if (!serve.token.empty() && !isToken(serve.token)) {
+    return usage("--token is made of letters, digits and -._~+/=");
   }
   return serve;
 }

@@ -51,6 +51,9 @@ Command parseCommandLine(const std::vector<std::string>& arguments);
 // "127.0.0.1:8787", "[::1]:0", ":8787" (every address). nullopt when it is not HOST:PORT.
 std::optional<Endpoint> parseEndpoint(const std::string& text);
 
+// What may be an API token: letters, digits and -._~+/= (the token68 of HTTP).
+bool isToken(const std::string& text);
+
 inline constexpr const char* kVersion = "0.1.0";
 
 }  // namespace hf::server

@@ -32,21 +32,29 @@ TEST(CommandLine, OptionsBeatTheEnvironmentWhichBeatsDefaults) {
 }
 
 TEST(CommandLine, WhatIsNotUnderstoodIsNamedWithCodeTwo) {
-  for (const std::vector<std::string>& wrong :
-       std::vector<std::vector<std::string>>{{},
-                                             {"nonsense"},
-                                             {"serve", "--nonsense"},
-                                             {"serve", "--listen", "8787"},
-                                             {"serve", "--shards", "0"},
-                                             {"serve", "--shards", "x"},
-                                             {"serve", "--log", "xml"},
-                                             {"serve", "--listen", "h:99999"},
-                                             {"serve", "--account-id", "a b"}}) {
-    const Command command = parseCommandLine(wrong);
+  struct Wrong {
+    std::vector<std::string> arguments;
+    std::string named;
+  };
+  for (const Wrong& wrong : std::vector<Wrong>{
+           {{}, "subcommand is required"},
+           {{"nonsense"}, "there is no command 'nonsense'"},
+           {{"serve", "--nonsense"}, "--nonsense"},
+           {{"serve", "--listen", "8787"}, "expected HOST:PORT, got '8787'"},
+           {{"serve", "--listen", "h:99999"}, "expected HOST:PORT, got 'h:99999'"},
+           {{"serve", "--shards", "0"}, "--shards"},
+           {{"serve", "--shards", "x"}, "--shards"},
+           {{"serve", "--log", "xml"}, "--log: expected text or json, got 'xml'"},
+           {{"serve", "--log-level", "loud"}, "--log-level: expected debug, info, warn or error, got 'loud'"},
+           {{"serve", "--domain", ""}, "--domain"},
+           {{"serve", "--domain", "http://x"}, "--domain is a host name, got 'http://x'"},
+           {{"serve", "--token", "a; reboot"}, "--token is made of"},
+           {{"serve", "--account-id", "a b"}, "--account-id"}}) {
+    const Command command = parseCommandLine(wrong.arguments);
     const auto* leave = std::get_if<Leave>(&command);
-    ASSERT_NE(leave, nullptr);
+    ASSERT_NE(leave, nullptr) << wrong.named;
     EXPECT_EQ(leave->code, 2);
-    EXPECT_FALSE(leave->text.empty());
+    EXPECT_NE(leave->text.find(wrong.named), std::string::npos) << leave->text;
   }
 }
 
