@@ -250,6 +250,21 @@ TEST_F(ApiTest, UploadsAboveTheLimitAreRefused) {
   EXPECT_EQ(answer.code(), 10027);
 }
 
+TEST_F(ApiTest, WhatDescribesAWorkerHasALimit) {
+  const std::string text(limits::kVersionTextBytesMax, 'x');
+  ASSERT_EQ(put("app", kPlain).status, 200);
+  const ApiAnswer upload =
+      put("app", kPlain, Json{{"bindings", {Json{{"name", "T"}, {"type", "plain_text"}, {"text", text}}}}});
+  EXPECT_EQ(upload.status, 413);
+  EXPECT_EQ(upload.code(), 10027);
+  const ApiAnswer secret = account("PUT", "/workers/scripts/app/secrets", Json{{"name", "S"}, {"text", text}});
+  EXPECT_EQ(secret.code(), 10027);
+  const ApiAnswer settings =
+      account("PATCH", "/workers/scripts/app/script-settings", Json{{"tags", Json::array({text})}});
+  EXPECT_EQ(settings.code(), 10027);
+  EXPECT_EQ(account("GET", "/workers/scripts/app/versions").json["result_info"]["total_count"], 1);
+}
+
 TEST_F(ApiTest, ServicesOfOtherWorkersHoldADeleteBack) {
   ASSERT_EQ(put("app", kCounter, withClass("Counter")).status, 200);
   Json web{{"bindings", Json::array({objectBinding("X", "Counter", "app"),

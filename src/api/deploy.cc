@@ -379,6 +379,7 @@ Task<Checked<Uploaded>> runUpload(Core& core, UploadRequest request) {
     }
   }
   HF_API_CO_TRY(draft.version.bindings, draftBindings(core, request, draft));
+  if (auto fits = checkVersionSize(draft.version); !fits) co_return std::unexpected(fits.error());
 
   HF_API_CO_TRY(std::shared_ptr<const catalog::Version> runnable,
                 orInternal(core.catalog.runnable(draft.script.name, draft.version, draft.modules)));
@@ -471,6 +472,7 @@ Checked<Change::NewVersion> cloneVersion(Core& core, ScriptRow& script, const Ve
   out.row.bindings = std::move(bindings);
   out.row.annotations = std::move(annotations);
   out.row.metadata["source"] = source;
+  if (auto fits = checkVersionSize(out.row); !fits) return std::unexpected(fits.error());
   HF_API_TRY(out.modules, orInternal(core.catalog.modules(from.id)));
   return out;
 }

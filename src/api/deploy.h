@@ -71,6 +71,8 @@ struct UpdateStrategy {
 Checked<UpdateStrategy> parseUpdateStrategy(const Json& body);
 // Texts only, within Cloudflare's sizes.
 Checked<Json> parseAnnotations(const Json& body);
+// 10027 above kVersionTextBytesMax: modules may be large, what describes them not.
+Checked<void> checkVersionSize(const catalog::VersionRow& version);
 // Takes what `body` says of logpush, observability, tags and tail_consumers over into the script's settings.
 Checked<void> applyScriptSettings(const Json& body, catalog::ScriptRow& script);
 

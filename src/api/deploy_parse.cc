@@ -1,5 +1,6 @@
 // The parts of an upload's metadata that stand for themselves.
 #include "api/deploy.h"
+#include "base/limits.h"
 
 namespace hf::api {
 
@@ -62,7 +63,22 @@ Checked<void> applyScriptSettings(const Json& body, catalog::ScriptRow& script) 
     if (!none) return refuse(400, 10021, "Tail consumers are not part of this release of Holdfast.");
     script.settings["tail_consumers"] = *consumers;
   }
+  if (dumpJson(script.settings).size() > limits::kScriptSettingsBytesMax) {
+    return refuse(413, 10027,
+                  "The settings of a Worker (observability, tags) are larger than " +
+                      std::to_string(limits::kScriptSettingsBytesMax / 1024) + " KiB.");
+  }
   return {};
+}
+
+Checked<void> checkVersionSize(const catalog::VersionRow& version) {
+  std::size_t size = 0;
+  for (const Json* part : {&version.metadata, &version.bindings, &version.annotations}) size += dumpJson(*part).size();
+  if (size <= limits::kVersionTextBytesMax) return {};
+  return refuse(413, 10027,
+                "The bindings and metadata of a Worker are larger than " +
+                    std::to_string(limits::kVersionTextBytesMax / 1024 / 1024) +
+                    " MiB. Upload large texts as modules.");
 }
 
 }  // namespace hf::api

@@ -35,12 +35,17 @@ inline constexpr std::size_t kStatementCacheTextBytesMax = 1024 * 1024;
 inline constexpr std::size_t kStatementCacheCountMax = 100;
 inline constexpr std::chrono::seconds kSqlStatementTimeMax{30};
 inline constexpr std::size_t kOpenObjectFilesMax = 512;
+// Databases of an isolate that keep a connection between turns: those used in one turn so far, and the others.
+inline constexpr std::size_t kDatabaseConnectionsUsedOnceMax = 256;
+inline constexpr std::size_t kDatabaseConnectionsMax = 4096;
 inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;
 inline constexpr std::size_t kAttachmentBytesMax = 16'384;
 inline constexpr std::size_t kSocketsPerObjectMax = 32'768;
 
 // Control plane (api)
 inline constexpr std::size_t kUploadBytesMax = 64 * 1024 * 1024;
+inline constexpr std::size_t kVersionTextBytesMax = 4 * 1024 * 1024;  // metadata, bindings and annotations as JSON
+inline constexpr std::size_t kScriptSettingsBytesMax = 256 * 1024;
 
 // Process
 inline constexpr std::chrono::seconds kDrainTimeout{30};

@@ -163,7 +163,7 @@ class SqliteCatalog final : public Catalog {
   }
 
   Result<std::vector<Module>> modules(std::string_view versionId) override {
-    HF_TRY(Query query, db_->query("SELECT name, kind, bytes FROM modules JOIN contents ON sha256 = content "
+    HF_TRY(Query query, db_->query("SELECT name, kind, contents.rowid FROM modules JOIN contents ON sha256 = content "
                                    "WHERE version = ? ORDER BY position"));
     query.bind(versionId);
     std::vector<Module> rows;
@@ -171,7 +171,8 @@ class SqliteCatalog final : public Catalog {
       HF_TRY(const bool more, query.step());
       if (!more) return rows;
       HF_TRY(const ModuleKind kind, moduleKind(query.text(1)));
-      rows.push_back(Module{.name = query.text(0), .kind = kind, .content = query.blob(2)});
+      HF_TRY(Bytes content, db_->readBlob("contents", "bytes", query.number(2)));
+      rows.push_back(Module{.name = query.text(0), .kind = kind, .content = std::move(content)});
     }
   }
 
@@ -323,8 +324,11 @@ class SqliteCatalog final : public Catalog {
       std::array<std::uint8_t, SHA256_DIGEST_LENGTH> hash{};
       SHA256(module.content.data(), module.content.size(), hash.data());
       {
-        HF_TRY(Query query, db_->query("INSERT INTO contents VALUES(?, ?) ON CONFLICT(sha256) DO NOTHING"));
-        HF_TRY_VOID(query.bindBlob(hash).bindBlob(module.content).run());
+        HF_TRY(Query query, db_->query("INSERT INTO contents VALUES(?, zeroblob(?)) ON CONFLICT(sha256) DO NOTHING"));
+        HF_TRY_VOID(query.bindBlob(hash).bind(static_cast<std::int64_t>(module.content.size())).run());
+      }
+      if (db_->changes() == 1) {
+        HF_TRY_VOID(db_->writeBlob("contents", "bytes", db_->lastRow(), module.content));
       }
       HF_TRY(Query query, db_->query("INSERT INTO modules VALUES(?, ?, ?, ?, ?)"));
       query.bind(version.row.id).bind(position++).bind(module.name).bind(moduleKindName(module.kind));

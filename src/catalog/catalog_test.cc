@@ -280,6 +280,27 @@ TEST_F(CatalogTest, TheSameModuleIsKeptOnce) {
   EXPECT_LT(std::filesystem::file_size(file()), 3'000'000U);
 }
 
+TEST_F(CatalogTest, AModuleMayBeLargerThanOneAllocationOfSqlite) {
+  const std::string large(40 * 1024 * 1024, 'x');
+  Catalog& catalog = open();
+  ASSERT_TRUE(catalog.commit(deploy("big", 1, large)));
+  ASSERT_TRUE(catalog.commit(deploy("empty", 1, "")));
+  const auto modules = open().modules("big-1");
+  ASSERT_TRUE(modules) << modules.error().message;
+  EXPECT_EQ(asText(modules->front().content), large);
+  EXPECT_TRUE(catalog_->modules("empty-1")->front().content.empty());
+}
+
+TEST_F(CatalogTest, ATextLargerThanSqliteTakesIsAnErrorAndChangesNothing) {
+  Catalog& catalog = open();
+  Change change = deploy("app", 1);
+  change.version->row.bindings =
+      Json::array({Json{{"name", "T"}, {"type", "plain_text"}, {"text", std::string(20 * 1024 * 1024, 'x')}}});
+  EXPECT_FALSE(catalog.commit(change));
+  EXPECT_FALSE(*catalog.script("app"));
+  EXPECT_TRUE(catalog.commit(deploy("app", 1)));
+}
+
 TEST_F(CatalogTest, OnlyTheOwnerMayReadTheFile) {
   open();
   struct stat status{};

@@ -41,7 +41,10 @@ std::unexpected<Error> failed(sqlite3* db, int code, std::string_view doing) {
 }  // namespace
 
 Query::Query(Query&& other) noexcept
-    : db_(other.db_), statement_(std::exchange(other.statement_, nullptr)), bound_(other.bound_) {}
+    : db_(other.db_),
+      statement_(std::exchange(other.statement_, nullptr)),
+      bound_(other.bound_),
+      refused_(other.refused_) {}
 
 Query::~Query() {
   if (statement_ == nullptr) return;
@@ -52,7 +55,8 @@ Query::~Query() {
 Query& Query::bind(std::string_view text) {
   const int code = sqlite3_bind_text64(statement_, ++bound_, text.data() == nullptr ? "" : text.data(), text.size(),
                                        SQLITE_TRANSIENT, SQLITE_UTF8);
-  HF_CHECK(code == SQLITE_OK, "texts of the catalog are below SQLite's limits, parameters are counted right");
+  HF_CHECK(code == SQLITE_OK || code == SQLITE_TOOBIG || code == SQLITE_NOMEM, "parameters are counted right");
+  if (code != SQLITE_OK) refused_ = code;
   return *this;
 }
 
@@ -82,6 +86,8 @@ Query& Query::bindOptional(const std::optional<std::string>& text) {
 }
 
 Result<bool> Query::step() {
+  if (refused_ != SQLITE_OK)
+    return fail(Errc::kSql, std::string("catalog: a text is too large: ") + sqlite3_sql(statement_));
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
@@ -157,6 +163,44 @@ Result<Query> Connection::query(const char* sql) {
   statements_.emplace(sql, statement);
   return Query(db_, statement);
 }
+
+namespace {
+
+struct BlobCloser {
+  void operator()(sqlite3_blob* blob) const { sqlite3_blob_close(blob); }
+};
+using BlobPtr = std::unique_ptr<sqlite3_blob, BlobCloser>;
+
+enum class BlobAccess { kRead = 0, kWrite = 1 };
+
+Result<BlobPtr> openBlob(sqlite3* db, const char* table, const char* column, std::int64_t row, BlobAccess access) {
+  sqlite3_blob* blob = nullptr;
+  const int code = sqlite3_blob_open(db, "main", table, column, row, static_cast<int>(access), &blob);
+  if (code != SQLITE_OK) return failed(db, code, "opening a large value");
+  return BlobPtr(blob);
+}
+
+}  // namespace
+
+Result<void> Connection::writeBlob(const char* table, const char* column, std::int64_t row, BytesView bytes) {
+  if (bytes.empty()) return {};
+  HF_TRY(const BlobPtr blob, openBlob(db_, table, column, row, BlobAccess::kWrite));
+  const int code = sqlite3_blob_write(blob.get(), bytes.data(), static_cast<int>(bytes.size()), 0);
+  if (code != SQLITE_OK) return failed(db_, code, "writing a large value");
+  return {};
+}
+
+Result<Bytes> Connection::readBlob(const char* table, const char* column, std::int64_t row) {
+  HF_TRY(const BlobPtr blob, openBlob(db_, table, column, row, BlobAccess::kRead));
+  Bytes bytes(static_cast<std::size_t>(sqlite3_blob_bytes(blob.get())));
+  const int code = sqlite3_blob_read(blob.get(), bytes.data(), static_cast<int>(bytes.size()), 0);
+  if (code != SQLITE_OK) return failed(db_, code, "reading a large value");
+  return bytes;
+}
+
+int Connection::changes() const { return sqlite3_changes(db_); }
+
+std::int64_t Connection::lastRow() const { return sqlite3_last_insert_rowid(db_); }
 
 Result<Transaction> Transaction::begin(Connection& connection) {
   HF_TRY_VOID(connection.execute("BEGIN IMMEDIATE"));

@@ -25,10 +25,11 @@ class Query final {
   Query& operator=(Query&&) = delete;
   ~Query();
 
+  // A text too large for SQLite makes step() fail.
   Query& bind(std::string_view text);
   Query& bind(std::int64_t number);
   Query& bind(double number);
-  // Both kept by the caller until the query has run.
+  // Kept by the caller until the query has run. For what is small; large ones go by writeBlob and readBlob.
   Query& bindBlob(BytesView bytes);
   Query& bindOptional(const std::optional<std::string>& text);
 
@@ -47,6 +48,7 @@ class Query final {
   sqlite3* db_;
   sqlite3_stmt* statement_;
   int bound_ = 0;
+  int refused_ = 0;  // SQLite's code for a value it did not take
 };
 
 class Connection final {
@@ -61,6 +63,14 @@ class Connection final {
   Result<void> execute(const char* sql);
   // `sql` lives for ever: statements are kept by its address. One Query per text at a time.
   Result<Query> query(const char* sql);
+
+  // The bytes of a large value, piece by piece: SQLite would hold it in one allocation, and those are limited.
+  // `row` is a row of the table whose column holds zeroblob(bytes.size()).
+  Result<void> writeBlob(const char* table, const char* column, std::int64_t row, BytesView bytes);
+  Result<Bytes> readBlob(const char* table, const char* column, std::int64_t row);
+  // Rows that the last statement inserted, and the last of them.
+  [[nodiscard]] int changes() const;
+  [[nodiscard]] std::int64_t lastRow() const;
 
  private:
   explicit Connection(sqlite3* db) : db_(db) {}

@@ -53,3 +53,22 @@ test('code without handlers', async () => {
     await refused({ 'index.js': source }, {}, 10068, /no registered event handlers/);
   }
 });
+
+test('a module of 50 MiB is stored and read; one above the limit is refused', async () => {
+  const source = 'import data from "./big.bin"; export default { fetch() { return new Response(String(data.byteLength)); } };';
+  await server.deploy('big', { 'index.js': source, 'big.bin': new Uint8Array(50 * 1024 * 1024).fill(7) });
+  assert.equal((await server.fetch('big')).text, String(50 * 1024 * 1024));
+  await server.restart();
+  assert.equal((await server.fetch('big')).text, String(50 * 1024 * 1024));
+  const error = await server.deploy('big', { 'index.js': source, 'big.bin': new Uint8Array(65 * 1024 * 1024) }).then(() => assert.fail('accepted'), (thrown) => thrown);
+  assert.equal(error.answer.status, 413);
+  assert.equal(error.answer.errors[0].code, 10027);
+});
+
+test('bindings that are too large are refused before they reach the catalog', async () => {
+  for (const megabytes of [5, 20]) {
+    const error = await server.deploy('app', { 'index.js': plain('x') }, { bindings: [{ type: 'plain_text', name: 'T', text: 'x'.repeat(megabytes * 1024 * 1024) }] }).then(() => assert.fail('accepted'), (thrown) => thrown);
+    assert.equal(error.answer.errors[0].code, 10027);
+  }
+  assert.equal((await server.fetch('app')).text, 'runs');
+});
