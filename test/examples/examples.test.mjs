@@ -30,6 +30,8 @@ describe('examples', () => {
       assert.equal(await get(`/${kind}/a?via=fetch`), '7');
       assert.equal(await get(`/${kind}/b`), '1');
     }
+    assert.equal(await get('/kv/%ff'), '1', 'a name is what stands in the path');
+    assert.equal((await server.fetch('counter', '/kv/a?by=x')).status, 400);
     await server.restart();
     for (const kind of ['kv', 'sql']) {
       assert.equal(await get(`/${kind}/a?read`), '7');
@@ -41,6 +43,9 @@ describe('examples', () => {
   test('scheduler fires what is due, also after a restart', async () => {
     await wrangler(server, 'scheduler', 'deploy');
     const list = async () => (await server.fetch('scheduler', '/alice')).json();
+    for (const delay of ['x', '-1', '1e300', 'Infinity']) {
+      assert.equal((await server.fetch('scheduler', `/alice?in=${delay}`, { method: 'POST', body: 'never' })).status, 400);
+    }
     assert.equal((await server.fetch('scheduler', '/alice?in=50', { method: 'POST', body: 'soon' })).status, 201);
     await server.fetch('scheduler', '/alice?in=1500', { method: 'POST', body: 'after the restart' });
     const until = async (condition) => {

@@ -111,6 +111,6 @@ export default {
     if (pathname === '/') return new Response(page, { headers: { 'content-type': 'text/html; charset=utf-8' } });
     const room = /^\/room\/([^/]{1,64})$/.exec(pathname)?.[1];
     if (room === undefined) return new Response('Not found\n', { status: 404 });
-    return env.ROOMS.getByName(decodeURIComponent(room)).fetch(request);
+    return env.ROOMS.getByName(room).fetch(request);
   },
 } satisfies ExportedHandler<Env>;

@@ -69,7 +69,7 @@ export default {
     if (match === null) {
       return new Response('Try /kv/NAME or /sql/NAME: each GET adds one, DELETE starts anew.\n', { status: url.pathname === '/' ? 200 : 404 });
     }
-    const name = decodeURIComponent(match[2]!);
+    const name = match[2]!;
     const counter = match[1] === 'kv' ? env.KV_COUNTER.getByName(name) : env.SQL_COUNTER.getByName(name);
     if (request.method === 'DELETE') {
       await counter.reset();

@@ -54,8 +54,9 @@ export default {
     const reminders = env.REMINDERS.getByName(name);
     if (request.method === 'POST') {
       const delay = Number(url.searchParams.get('in') ?? 1000);
-      if (!(delay >= 0)) return new Response('in is a number of milliseconds\n', { status: 400 });
-      await reminders.remind(await request.text(), Date.now() + delay);
+      const at = Math.round(Date.now() + delay);
+      if (!(delay >= 0) || !Number.isSafeInteger(at)) return new Response('in is a number of milliseconds\n', { status: 400 });
+      await reminders.remind(await request.text(), at);
       return new Response(null, { status: 201 });
     }
     return Response.json(await reminders.list());
