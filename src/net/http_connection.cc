@@ -20,6 +20,10 @@ constexpr std::size_t kRoomBytes = limits::kBodyWindowBytes / 2;
 constexpr std::size_t kCopyBodyBytesMax = 16 * 1024;
 // What is read of a body that nobody asked for, to keep the connection.
 constexpr std::size_t kDiscardBytesMax = limits::kBodyWindowBytes;
+// What is read of a body before its handler asks for it, because only reading tells whether the client is still there.
+constexpr std::size_t kReadAheadBytesMax = 16 * 1024;
+// A client that has closed its sending side counts as gone when its response has paused for so long.
+constexpr std::chrono::milliseconds kHalfOpenPauseMax{5000};
 // What is read while lingering.
 constexpr std::size_t kLingerBytesMax = 16 * 1024 * 1024;
 // How long a response's head waits for its handler to ask for the body that the client holds back.
@@ -68,7 +72,10 @@ void HttpConnection::onReceive(BytesView data) {
 
 void HttpConnection::onReceiveEnd() {
   peerEnded_ = true;
-  if (state_ == State::kExchange && bodyDone_ && exchange_ != nullptr) exchange_->tellClosed();
+  if (state_ == State::kExchange && exchange_ != nullptr) {
+    since_ = steadyNow();
+    if (!exchange_->started_) exchange_->tellClosed();
+  }
   advance();
 }
 
@@ -185,7 +192,8 @@ bool HttpConnection::serveExchange() {
     if (exchange_ == nullptr) return true;
   }
   // Watches for the client's going away, and gathers the next request meanwhile.
-  if (state_ == State::kExchange && bodyDone_ && !peerEnded_ && input().size() < host_.options().headerBytesMax) {
+  const std::size_t gatheredMax = bodyDone_ ? host_.options().headerBytesMax : kReadAheadBytesMax;
+  if (state_ == State::kExchange && !peerEnded_ && input().size() < gatheredMax) {
     transport_->receive();
   }
   return false;
@@ -359,6 +367,7 @@ void HttpConnection::sendStreamHead(const ResponseHead& head, std::optional<std:
 void HttpConnection::write(Bytes data, Completion<Result<void>> done) {
   HF_CHECK(exchange_->started_, "startResponse comes before write");
   releaseHead();
+  if (peerEnded_) since_ = steadyNow();
   exchange_->writing_.push_back(std::move(done));
   if (exchange_->remaining_ && data.size() > *exchange_->remaining_ && !exchange_->bodyless_) {
     loseExchange({Errc::kInvalidArgument, "the body is longer than its announced length"});
@@ -511,6 +520,8 @@ void HttpConnection::settle() {
         deadline_ = since_ + kHeldHeadMax;
       } else if (exchange_->isReading()) {
         deadline_ = since_ + options.bodyTimeout;
+      } else if (peerEnded_ && exchange_->started_) {
+        deadline_ = since_ + kHalfOpenPauseMax;
       }
       break;
     case State::kLinger:

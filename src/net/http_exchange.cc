@@ -73,8 +73,8 @@ std::shared_ptr<WebSocket> HttpExchange::acceptWebSocket(HeaderList headers, Web
 }
 
 void HttpExchange::onClosed(Task callback) {
-  closed_ = std::move(callback);
-  if (isLost_) tellClosed();
+  closed_ = std::make_shared<Task>(std::move(callback));
+  if (std::exchange(isLost_, false)) tellClosed();
 }
 
 void HttpExchange::finishRead(Result<Bytes> chunk) {
@@ -93,8 +93,8 @@ void HttpExchange::detach(const Error& why) {
 }
 
 void HttpExchange::tellClosed() {
-  isLost_ = true;
-  if (closed_ != nullptr) executor_.post(std::exchange(closed_, nullptr));
+  if (std::exchange(isLost_, true) && !started_) return;
+  if (closed_ != nullptr) executor_.post([closed = closed_] { (*closed)(); });
 }
 
 }  // namespace hf::net

@@ -68,7 +68,7 @@ class HttpExchange final : public Exchange {
   Error lost_{Errc::kDisconnected, "the response is complete"};  // what calls get once detached
   Completion<Result<Bytes>> reading_;
   std::vector<Completion<Result<void>>> writing_;
-  Task closed_;
+  std::shared_ptr<Task> closed_;  // shared with calls under way
   bool isLost_ = false;
   // The response
   bool started_ = false;

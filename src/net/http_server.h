@@ -71,8 +71,9 @@ class Exchange {
   // A correct WebSocket handshake (GET, HTTP/1.1, version 13, key). Answer with acceptWebSocket() or any response.
   [[nodiscard]] virtual bool isWebSocketUpgrade() const = 0;
 
-  // The next piece of the body, at most limits::kBodyWindowBytes; empty: the end, again and again. Nothing is read from
-  // the client ahead of this. One at a time. kInvalidArgument: the chunked coding is broken (the client gets a 400).
+  // The next piece of the body, at most limits::kBodyWindowBytes; empty: the end, again and again. No more is read from
+  // the client ahead of this than shows whether it is still there. One at a time. kInvalidArgument: the chunked coding
+  // is broken (the client gets a 400).
   virtual void readBody(Completion<Result<Bytes>> done) = 0;
 
   // --- the response: respond, or startResponse + write... + finish
@@ -91,8 +92,9 @@ class Exchange {
   // Nothing is read from the socket before WebSocket::start().
   virtual std::shared_ptr<WebSocket> acceptWebSocket(HeaderList headers, WebSocketOptions options) = 0;
 
-  // Called once, if the client goes away (or is cut off for slowness) before the response is finished. A client that
-  // has only closed its sending side counts as gone, but still gets a response that is made all the same.
+  // Called if the client goes away (or is cut off for slowness) before the response is finished. A client that has only
+  // closed its sending side counts as gone before the response is started, but still gets a response that is made all
+  // the same; if it then turns out to be gone, the callback is called again.
   virtual void onClosed(Task callback) = 0;
 };
 

@@ -429,6 +429,34 @@ TEST(HttpServer, TellsWhenTheClientGoesAway) {
     server.thread.run([&] { std::exchange(open, nullptr)->respond({}, bytesOf("late")); });
     EXPECT_THAT(client.readToEnd(), testing::EndsWith("late"));
   }
+  {  // A body that nobody reads hides neither.
+    Client client(server.port());
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    EXPECT_EQ(events.next(), "request");
+    client.close();
+    EXPECT_EQ(events.next(), "closed");
+    forget();
+  }
+  {  // It had only finished sending; then it goes away in the middle of the response.
+    Client client(server.port());
+    client.send(kGet);
+    client.shutdownSend();
+    EXPECT_EQ(events.next(), "request");
+    EXPECT_EQ(events.next(), "closed");
+    server.thread.run([&] { open->startResponse({}, std::nullopt); });
+    client.readUntil("\r\n\r\n");
+    client.reset();
+    const auto writeOn = [&] {
+      open->write(bytesOf("x"), [&](Result<void> done) { events.push(done ? "written" : "lost"); });
+    };
+    std::string event = "written";
+    while (event == "written") {
+      server.thread.run(writeOn);
+      event = events.next();
+    }
+    EXPECT_THAT((std::vector{event, events.next()}), testing::UnorderedElementsAre("closed", "lost"));
+    forget();
+  }
 }
 
 TEST(HttpServer, AForgottenExchangeIsAnswered) {

@@ -274,7 +274,10 @@ export function responseClosed(exchange: number): void {
     abortable.delete(exchange);
     watched.context.enter(null, () => abortRequest(watched.request, new DOMException(kClientGone, 'AbortError')));
   }
-  senders.get(exchange)?.clientGone();
+  const sender = senders.get(exchange);
+  // Not begun: it may be answered all the same, and reads of the body are answered by whoever has them.
+  if (sender === undefined) return;
+  sender.clientGone();
   exchangeOver(exchange, kClientGone);
 }
 

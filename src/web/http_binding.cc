@@ -88,7 +88,8 @@ struct HttpBinding::Natives {
       const auto it = binding.exchanges_.find(key);
       if (it == binding.exchanges_.end()) return;
       it->second.writing -= size;
-      if (!done || !it->second.drainWanted || it->second.writing > limits::kBodyWindowBytes / 2) return;
+      if (!done) return binding.closed(key);
+      if (!it->second.drainWanted || it->second.writing > limits::kBodyWindowBytes / 2) return;
       it->second.drainWanted = false;
       binding.host_.tellRuntime("responseDrain", [&](v8::Isolate* isolate, auto& out) {
         out.push_back(v8::Number::New(isolate, static_cast<double>(key)));
@@ -152,7 +153,8 @@ struct HttpBinding::Natives {
         out.push_back(v8::Number::New(isolate, static_cast<double>(key)));
         v8::Local<v8::ArrayBuffer> buffer;
         if (!chunk) {
-          out.push_back(js::string(isolate, chunk.error().message));
+          const bool gone = chunk.error().code == Errc::kDisconnected;
+          out.push_back(js::string(isolate, gone ? "Network connection lost." : chunk.error().message));
         } else if (chunk->empty()) {
           out.push_back(v8::Null(isolate));
         } else if (js::arrayBuffer(isolate, *chunk).ToLocal(&buffer)) {
@@ -197,7 +199,10 @@ std::uint64_t HttpBinding::add(std::shared_ptr<net::Exchange> exchange) {
 }
 
 void HttpBinding::closed(std::uint64_t id) {
-  if (exchanges_.erase(id) == 0) return;
+  const auto it = exchanges_.find(id);
+  if (it == exchanges_.end()) return;
+  // A client that has only finished sending still reads: what is not begun can be answered all the same.
+  if (it->second.started) exchanges_.erase(it);
   host_.tellRuntime("responseClosed", [&](v8::Isolate* isolate, auto& out) {
     out.push_back(v8::Number::New(isolate, static_cast<double>(id)));
   });

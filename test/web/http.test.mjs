@@ -315,9 +315,10 @@ test('a body that nobody can deliver any more rejects', async () => {
     message: "Can't read from request stream after response has been sent.",
   });
   const waiting = exchange.requestFromExchange(53, 'POST', 'http://h/', [], 5);
-  const reading = assert.rejects(context.run(() => waiting.text()), { message: 'The client disconnected' });
+  const reading = assert.rejects(context.run(() => waiting.text()), { message: 'Network connection lost.' });
   await sleep(5);
   exchange.responseClosed(53);
+  exchange.requestChunk(53, 'Network connection lost.');
   await reading;
   assert.equal(context.io, 0);
 });
