@@ -40,6 +40,11 @@ async function handle(request) {
     case '/mirror': return new Response(request.body);
     case '/ignore': return new Response('ignored');
     case '/flood': return new Response(flood(Number(url.searchParams.get('mb'))));
+    case '/events':
+      return new Response(new ReadableStream({
+        start(controller) { controller.enqueue(new TextEncoder().encode('first')); },
+        cancel(reason) { seen.events.push('cancel ' + reason.message); },
+      }));
     case '/known': return new Response(flood(1).pipeThrough(new FixedLengthStream(1048576)));
     case '/drink': {
       let bytes = 0;
@@ -326,6 +331,16 @@ describe('clients that go away', { timeout: 30_000 }, () => {
     const seen = await until(({ events }) => events.length > 0);
     assert.deepEqual(seen.events, ['cancel The client disconnected']);
     assert.ok(seen.pulled < 60 * 1048576, `${seen.pulled} bytes were pulled`);
+  });
+
+  test('while a response pauses: its source is cancelled too', async () => {
+    await get('/reset');
+    const client = await raw();
+    client.send(head('GET /events'));
+    await client.until('first');
+    client.socket.end();
+    assert.deepEqual((await until(({ events }) => events.length > 0)).events, ['cancel The client disconnected']);
+    client.destroy();
   });
 
   test('while a body is read: the read fails', async () => {

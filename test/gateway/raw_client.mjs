@@ -58,6 +58,12 @@ export class RawClient {
     return taken;
   }
 
+  /** Takes everything up to the end of a text. */
+  async until(text) {
+    const end = await this.#until(() => this.#received.includes(text) && this.#received.indexOf(text) + text.length);
+    return await this.take(end);
+  }
+
   /** The next response: {status, headers, body}. `head`: the answer to a HEAD request. */
   async response({ head = false } = {}) {
     const status = Number((await this.#line()).split(' ')[1]);
