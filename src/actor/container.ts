@@ -72,6 +72,8 @@ export interface RemoteClient {
 
 // At least ten: the first one may be a part only.
 const kIdleSeconds = 11;
+// Until the connection to its database goes, most of what an object holds: one that is in use every second keeps it.
+const kReleaseSeconds = 2;
 
 export class Container {
   readonly actorClass: ActorClass;
@@ -164,7 +166,7 @@ export class Container {
     if (this.#listed) return;
     this.#listed = true;
     // Never at once: what this turn wrote is not committed yet.
-    list(this, second + (retired ? 1 : kIdleSeconds));
+    list(this, second + (retired ? 1 : kReleaseSeconds));
   }
 
   // Looked at when it was due; undefined: nothing more to do, otherwise when to look again.
@@ -174,7 +176,12 @@ export class Container {
       return undefined;
     }
     const due = this.#idleSince + kIdleSeconds;
-    if (due > second && !retired) return due;
+    if (due > second && !retired) {
+      const releaseAt = this.#idleSince + kReleaseSeconds;
+      if (releaseAt > second) return releaseAt;
+      this.instance.releaseMemory();
+      return due;
+    }
     if (!this.instance.output.isOpen) return second + 1;
     this.#listed = false;
     this.evict();

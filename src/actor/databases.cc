@@ -54,7 +54,15 @@ struct DatabaseTable::Natives {
     if (it == table.open_.end()) return;
     table.closeCursorsOf(handle);
     table.byObject_.erase(it->second.object);
+    table.connections_.remove(it->second.place);
     table.open_.erase(it);
+  }
+
+  static void releaseMemory(const Info& info) {
+    const auto it = self(info).open_.find(static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value()));
+    if (it == self(info).open_.end()) return;
+    it->second.database->releaseMemory();
+    self(info).connections_.remove(it->second.place);
   }
 
   static void broken(const Info& info) {
@@ -426,6 +434,7 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
   };
   add("databaseOpen", Natives::open);
   add("databaseClose", Natives::close);
+  add("databaseReleaseMemory", Natives::releaseMemory);
   add("databaseBroken", Natives::broken);
   add("databaseAbort", Natives::abort);
   add("kvGet", Natives::kvGet);
@@ -457,7 +466,11 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
 
 DatabaseTable::Open* DatabaseTable::get(v8::Isolate* isolate, v8::Local<v8::Value> handle) {
   const auto it = open_.find(static_cast<DatabaseHandle>(handle.As<v8::Number>()->Value()));
-  if (it != open_.end()) return &it->second;
+  if (it != open_.end()) {
+    Open& open = it->second;
+    if (std::exchange(open.usedInTurn, turn_) != turn_) connections_.use(it->first, open.place);
+    return &open;
+  }
   js::throwResultError(isolate, {Errc::kDisconnected, "Durable Object storage is no longer accessible."});
   return nullptr;
 }
@@ -483,7 +496,7 @@ void DatabaseTable::committed(DatabaseHandle handle, Open& open, std::optional<l
 }
 
 void DatabaseTable::endTurn() {
-  if (dirty_.empty()) return;
+  turn_++;
   for (const DatabaseHandle handle : std::exchange(dirty_, {})) {
     const auto it = open_.find(handle);
     if (it == open_.end()) continue;
@@ -496,6 +509,15 @@ void DatabaseTable::endTurn() {
     } else if (!open.database->isDirty()) {
       committed(handle, open, *position);
     }
+  }
+  releaseExcess();
+}
+
+void DatabaseTable::releaseExcess() {
+  while (const auto handle = connections_.excess()) {
+    Open& open = open_.at(*handle);
+    connections_.remove(open.place);
+    open.database->releaseMemory();
   }
 }
 

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "actor/durability.h"
+#include "actor/two_queues.h"
+#include "base/limits.h"
 #include "base/object_id.h"
 #include "js/serializer.h"
 #include "storage/store.h"
@@ -42,7 +44,8 @@ class DatabaseTable final {
   // Puts the storage functions onto `native`. `serializer` outlives the functions.
   void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer);
 
-  // Commits the implicit transaction of every database written since the last call. Runs no JavaScript.
+  // Commits the implicit transaction of every database written since the last call. Runs no JavaScript. Databases in
+  // little use lose their connection (storage::Database::releaseMemory).
   void endTurn();
   // Drops what is not committed and closes everything.
   void closeAll();
@@ -61,6 +64,8 @@ class DatabaseTable final {
     std::uint64_t commits = 0;
     bool listed = false;        // in dirty_
     bool alarmTouched = false;  // since the last commit
+    std::uint64_t usedInTurn = 0;
+    TwoQueues::Place place;
   };
   struct OpenCursor {
     DatabaseHandle database = 0;
@@ -74,6 +79,8 @@ class DatabaseTable final {
   // Counts a commit that has just happened and tells the host.
   void committed(DatabaseHandle handle, Open& open, std::optional<ledger::Position> position);
   void closeCursorsOf(DatabaseHandle handle);
+  // A connection costs twenty kilobytes and more: those used least go.
+  void releaseExcess();
 
   storage::Store& store_;
   DatabaseHost& host_;
@@ -84,6 +91,8 @@ class DatabaseTable final {
   std::unordered_map<ObjectKey, DatabaseHandle> byObject_;
   std::unordered_map<std::uint64_t, OpenCursor> cursors_;
   std::vector<DatabaseHandle> dirty_;
+  std::uint64_t turn_ = 1;
+  TwoQueues connections_{limits::kDatabaseConnectionsUsedOnceMax, limits::kDatabaseConnectionsMax};
 };
 
 }  // namespace hf::actor

@@ -138,6 +138,10 @@ export class Instance extends IoContext implements GateOwner {
     return this.#db;
   }
 
+  releaseMemory(): void {
+    if (this.#db !== 0) native.databaseReleaseMemory(this.#db);
+  }
+
   get hasDatabase(): boolean {
     return this.#db !== 0;
   }

@@ -27,6 +27,7 @@ inline constexpr std::size_t kSocketUnackedBytesMax = 1024 * 1024;
 // Workers (js, worker)
 inline constexpr std::size_t kHeapBytesDefault = 128 * 1024 * 1024;
 inline constexpr std::chrono::milliseconds kCpuPerTurnDefault{30'000};
+inline constexpr std::chrono::seconds kCpuAtCheckMax{2};  // to start the code of an upload, whatever a turn may take
 
 // Objects (actor, storage; spec durable-objects 4.4, 7.3)
 inline constexpr std::size_t kKeyPlusValueBytesMax = 2'097'152;

@@ -1,5 +1,7 @@
 #include "storage/checkpointer.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -54,6 +56,23 @@ void Checkpointer::objectClosed(const ObjectKey& object) {
   if (isFirst) changed_.notify_all();
 }
 
+void Checkpointer::memoryReleased() {
+  const std::lock_guard lock(mutex_);
+  if (++releases_ < options_.releasesBeforeTrim || trimAt_) return;
+  trimAt_ = clock_.steady() + options_.trimDelay;
+  changed_.notify_all();
+}
+
+// Drops the lock while the heap is gone through.
+void Checkpointer::trimIfDue(std::unique_lock<std::mutex>& lock) {
+  if (!trimAt_ || clock_.steady() < *trimAt_) return;
+  trimAt_.reset();
+  releases_ = 0;
+  lock.unlock();
+  malloc_trim(0);
+  lock.lock();
+}
+
 bool Checkpointer::enough() const {
   return context_.bytes.load(std::memory_order_relaxed) > context_.bytesWanted ||
          context_.ledger->bytesSinceRetired() > context_.ledgerBytesWanted;
@@ -68,6 +87,7 @@ void Checkpointer::loop() {
     {
       std::unique_lock lock(mutex_);
       while (true) {
+        trimIfDue(lock);
         if (stopping_) return;
         const SteadyTime now = clock_.steady();
         woken_.store(false, std::memory_order_relaxed);
@@ -82,6 +102,7 @@ void Checkpointer::loop() {
           next = next ? std::min(*next, due) : due;
         }
         if (full || !closed.empty()) break;
+        if (trimAt_) next = next ? std::min(*next, *trimAt_) : *trimAt_;
         if (next) {
           changed_.wait_for(lock, *next - now);
         } else {

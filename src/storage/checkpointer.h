@@ -49,6 +49,9 @@ struct CheckpointerOptions {
   std::string directory;  // where the alarms are kept
   // How long a closed object waits for others, and for being opened again.
   std::chrono::milliseconds closedDelay{1000};
+  // A malloc_trim stops every thread that allocates, for milliseconds per hundred megabytes: seldom, and for many.
+  std::chrono::milliseconds trimDelay{3000};
+  std::uint32_t releasesBeforeTrim = 1000;
   std::chrono::milliseconds retryDelayMin{1000};
   std::chrono::milliseconds retryDelayMax{30'000};
 };
@@ -70,6 +73,8 @@ class Checkpointer final {
   // A full round, however little there is.
   void request();
   void objectClosed(const ObjectKey& object);
+  // An object has given memory back. After many of them have, what is free goes back to the system, from this thread.
+  void memoryReleased();
 
   // A full round, now, by the caller.
   Result<void> run();
@@ -80,6 +85,7 @@ class Checkpointer final {
   using Overlays = std::vector<std::shared_ptr<Overlay>>;
   void loop();
   [[nodiscard]] bool enough() const;
+  void trimIfDue(std::unique_lock<std::mutex>& lock);
   Result<void> fullRound();
   Result<void> closedRound(std::span<const ObjectKey> objects);
   Result<void> copy(const Overlays& overlays, const std::vector<OverlaySnapshot>& snapshots);
@@ -105,6 +111,8 @@ class Checkpointer final {
   bool requested_ = false;
   std::set<ObjectKey> closed_;
   SteadyTime closedSince_;
+  std::uint32_t releases_ = 0;
+  std::optional<SteadyTime> trimAt_;
 
   std::thread thread_;
 };

@@ -43,6 +43,8 @@ const char* textOf(Internal which) {
       return "PRAGMA page_count";
     case Internal::kFreePages:
       return "PRAGMA freelist_count";
+    case Internal::kHasIndex:
+      return "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? COLLATE NOCASE";
     case Internal::kInternalNames:
       return "SELECT count(*) FROM sqlite_schema WHERE lower(substr(name, 1, 4)) = '_cf_'";
     case Internal::kCount:
@@ -54,12 +56,11 @@ const char* textOf(Internal which) {
 
 // Instructions of SQLite's machine between two looks at the clock: under a millisecond.
 constexpr int kProgressSteps = 20'000;
-// With cache_spill off a transaction grows beyond it and falls back.
+// Each costs a first touch microseconds: what can be is compiled in (third_party/CMakeLists.txt). With cache_spill off
+// a transaction grows beyond the cache and falls back.
 constexpr char kSettings[] =
-    "PRAGMA locking_mode=EXCLUSIVE;"
     "PRAGMA journal_mode=MEMORY;"
-    "PRAGMA cache_spill=OFF;"
-    "PRAGMA cache_size=64;";
+    "PRAGMA cache_spill=OFF;";
 
 }  // namespace
 
@@ -151,10 +152,15 @@ Result<std::int64_t> Connection::number(Internal which) {
 Result<bool> Connection::hasTable(std::string_view name) {
   const std::string key(name);
   if (const auto it = tables_.find(key); it != tables_.end()) return it->second;
-  HF_TRY(sqlite3_stmt* const statement, internal(Internal::kHasTable));
+  HF_TRY(const bool found, hasNamed(Internal::kHasTable, name));
+  tables_[key] = found;
+  return found;
+}
+
+Result<bool> Connection::hasNamed(Internal which, std::string_view name) {
+  HF_TRY(sqlite3_stmt* const statement, internal(which));
   sqlite3_bind_text(statement, 1, name.data(), static_cast<int>(name.size()), SQLITE_STATIC);
-  HF_TRY(const std::int64_t found, number(Internal::kHasTable));
-  tables_[key] = found != 0;
+  HF_TRY(const std::int64_t found, number(which));
   return found != 0;
 }
 
@@ -183,6 +189,8 @@ void Connection::learnIndexes(const Prepared& prepared) {
   for (const std::string& table : prepared.writtenTables) {
     if (indexes_.contains(table) || table.starts_with("sqlite_")) continue;
     std::vector<std::vector<int>>& indexes = indexes_[table];
+    // Most tables have none, and what follows costs more than a small statement.
+    if (const Result<bool> any = hasNamed(Internal::kHasIndex, table); !any || !*any) continue;
     // The primary key of a table without rowids is the table itself.
     sqlite3_stmt* raw = nullptr;
     sqlite3_prepare_v2(db_,

@@ -29,6 +29,7 @@ enum class Internal : std::uint8_t {
   kCommit,
   kRollback,
   kHasTable,
+  kHasIndex,
   kGet,
   kPut,
   kRemove,
@@ -84,6 +85,8 @@ class Connection final {
  private:
   explicit Connection(const Clock& clock) : clock_(clock) {}
   Result<void> configure();
+  // Whether the statement, one that asks for a name, has a row.
+  Result<bool> hasNamed(Internal which, std::string_view name);
   void learnIndexes(const Prepared& prepared);
   void countWrite(int operation, const char* table);
   static int onProgress(void* self);

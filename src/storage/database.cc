@@ -70,6 +70,7 @@ Result<void> DatabaseImpl::readable() {
   HF_TRY_VOID(usable());
   if (connection_ != nullptr) return {};
   HF_TRY(connection_, Connection::open(file_, context_.clock));
+  sqlite3_set_last_insert_rowid(connection_->db(), lastInsertRowid_);
   return {};
 }
 
@@ -139,7 +140,11 @@ void DatabaseImpl::abort(Error why) {
 
 void DatabaseImpl::releaseMemory() {
   if (broken_ || connection_ == nullptr || isDirty() || !cursors_.empty()) return;
-  connection_->releaseMemory();
+  if (connection_->guard().usedConnectionState()) return connection_->releaseMemory();
+  lastInsertRowid_ = sqlite3_last_insert_rowid(connection_->db());
+  connection_.reset();
+  file_.startingPages = nullptr;
+  context_.owner.onMemoryReleased();
 }
 
 bool DatabaseImpl::isDirty() const { return transaction_ != Transaction::kNone || file_.resetPending; }

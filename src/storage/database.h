@@ -107,8 +107,8 @@ class Database {
   virtual Result<std::optional<ledger::Position>> endTurn() = 0;
   // Drops what is not committed (ctx.abort()). The database is broken afterwards, with `why`.
   virtual void abort(Error why) = 0;
-  // Gives back what can be made again at the next use: cached pages and statements, most of what an open database
-  // holds. For an object that falls idle. Does nothing while a transaction or a cursor is open.
+  // Gives back what can be made again at the next use: the connection with its cached pages and statements, most of
+  // what an open database holds. For an object that falls idle. Does nothing while a transaction or a cursor is open.
   virtual void releaseMemory() = 0;
   [[nodiscard]] virtual const std::optional<Error>& broken() const = 0;
 };

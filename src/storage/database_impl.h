@@ -32,6 +32,7 @@ class DatabaseOwner {
   virtual ~DatabaseOwner() = default;
   // On the database's shard, from its destructor.
   virtual void onDatabaseClosed(const ObjectKey& object) = 0;
+  virtual void onMemoryReleased() = 0;
 };
 
 struct DatabaseContext {
@@ -116,6 +117,8 @@ class DatabaseImpl final : public Database {
   bool lostTransaction_ = false;
   // The alarm's row may differ from what the ledger was told last.
   bool alarmTouched_ = false;
+  // Of the connection that releaseMemory() closed.
+  std::int64_t lastInsertRowid_ = 0;
   std::uint32_t explicitDepth_ = 0;
   std::uint32_t syncDepth_ = 0;
 };

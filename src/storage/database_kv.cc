@@ -92,7 +92,11 @@ Result<void> DatabaseImpl::put(std::string_view key, BytesView value) {
     return fail(Errc::kSql, "string or blob too big: SQLITE_TOOBIG");
   }
   // The first thing that is ever written.
-  if (isEmpty() && file_.startingPages == nullptr) file_.startingPages = &context_.kvPages;
+  if (isEmpty()) {
+    file_.startingPages = &context_.kvPages;
+    HF_TRY_VOID(writable());
+    connection_->tableMade(kKvTable);
+  }
   HF_TRY_VOID(ensureTable(kKvTable, kMakeKvTable));
   HF_TRY(sqlite3_stmt* const statement, connection_->internal(Internal::kPut));
   int code = SQLITE_OK;

@@ -419,6 +419,22 @@ TEST_F(DatabaseTest, MemoryThatWasReleasedIsMadeAgain) {
   EXPECT_EQ(sql(*db, "SELECT x FROM t"), "1;2");
 }
 
+TEST_F(DatabaseTest, ARememberedRowidOutlivesReleasedMemory) {
+  auto db = open();
+  sql(*db, "CREATE TABLE t (x UNIQUE); INSERT INTO t VALUES (1), (2)");
+  must(db->endTurn());
+  db->releaseMemory();
+  EXPECT_EQ(sql(*db, "SELECT last_insert_rowid()"), "2");
+  EXPECT_EQ(sql(*db, "UPDATE t SET x = x + 10"), "");
+  EXPECT_EQ(sql(*db, "SELECT changes()"), "2");
+  must(db->endTurn());
+  db->releaseMemory();
+  EXPECT_EQ(sql(*db, "SELECT changes()"), "2") << "who asks for it keeps the connection";
+  sql(*db, "INSERT INTO t VALUES (99)");
+  must(db->endTurn());
+  EXPECT_EQ(sql(*db, "SELECT x FROM t"), "11;12;99");
+}
+
 TEST_F(DatabaseTest, AFirstPutThatIsRolledBackLeavesNothing) {
   auto db = open();
   must(db->beginTransaction());

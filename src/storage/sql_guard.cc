@@ -154,9 +154,13 @@ int SqlGuard::authorize(int action, const char* first, const char* second, const
     case SQLITE_DROP_VTABLE:
       return allowIf(!isInternalName(first));
     case SQLITE_PRAGMA:
+      usedConnectionState_ = true;
       return allowIf(first != nullptr && isAllowedPragma(first, second));
-    case SQLITE_FUNCTION:
-      return allowIf(second != nullptr && isAllowedFunction(lower(second)));
+    case SQLITE_FUNCTION: {
+      const std::string name = second == nullptr ? "" : lower(second);
+      if (name == "changes" || name == "total_changes") usedConnectionState_ = true;
+      return allowIf(isAllowedFunction(name));
+    }
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
       refusal_ = kUseTransactionApi;

@@ -40,6 +40,9 @@ class SqlGuard final {
   [[nodiscard]] const std::optional<std::string>& refusal() const { return refusal_; }
   [[nodiscard]] bool altersTable() const { return altersTable_; }
   [[nodiscard]] bool changesSchema() const { return changesSchema_; }
+  // A statement has set or asked for what lives in the connection and not in the file (PRAGMA, changes()): the
+  // connection is not to be replaced by a new one.
+  [[nodiscard]] bool usedConnectionState() const { return usedConnectionState_; }
   // What the statement, triggers included, may write.
   [[nodiscard]] std::vector<std::string> takeWrittenTables() { return std::move(writtenTables_); }
 
@@ -49,6 +52,7 @@ class SqlGuard final {
   bool trusted_ = false;
   bool altersTable_ = false;
   bool changesSchema_ = false;
+  bool usedConnectionState_ = false;
   std::optional<std::string> refusal_;
   std::vector<std::string> writtenTables_;
 };

@@ -74,7 +74,11 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       Result<std::optional<std::uint32_t>> pages = files_.pageCount(object);
       if (!pages) {
         onDatabaseClosed(object);
-        return std::unexpected(pages.error());
+        // The path is the operator's, not the application's.
+        log_.error("storage: " + pages.error().message, {{"object", object.id.hex()}});
+        const bool isCorrupt = pages.error().code == Errc::kCorrupt;
+        return fail(pages.error().code,
+                    isCorrupt ? "database disk image is malformed: SQLITE_CORRUPT" : "disk I/O error: SQLITE_IOERR");
       }
       overlay->setFile(*pages);
     }
@@ -130,6 +134,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   ledger::Ledger& ledger() override { return *ledger_; }
 
+  Result<void> health() override { return ledger_->hasSpace(); }
+
   Result<void> checkpoint() override { return checkpointer_.run(); }
 
   Result<void> close() override {
@@ -152,6 +158,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     }
     if (dirty) checkpointer_.objectClosed(object);
   }
+
+  void onMemoryReleased() override { checkpointer_.memoryReleased(); }
 
   // --- OverlaySource
 

@@ -65,6 +65,9 @@ class Store {
 
   virtual ledger::Ledger& ledger() = 0;
 
+  // Why writes are refused at present, if they are. Asks the disk: not on a shard.
+  virtual Result<void> health() = 0;
+
   // Makes every object's file as new as its database was when this was called, and the ledger forget what led there.
   // Databases may be open and written meanwhile. Blocks on the disk: not on a shard.
   virtual Result<void> checkpoint() = 0;

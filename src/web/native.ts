@@ -116,6 +116,8 @@ export interface Native {
   // --- an object's database. Opened on first use, after claimActor. `databaseClose` drops uncommitted writes.
   databaseOpen(ns: string, id: string, name: string | undefined): number;
   databaseClose(db: number): void;
+  // What can be made again at the next use. For an object that falls idle.
+  databaseReleaseMemory(db: number): void;
   // undefined, or the message of the error that broke it (every later call throws it): the object must be reset.
   databaseBroken(db: number): string | undefined;
   // ctx.abort(): drop what is not committed and refuse everything from now on with `message`.
@@ -234,7 +236,8 @@ export interface Runtime {
   // Answer to Native.requestRead. null: the end; string: it failed, with this message.
   requestChunk(exchange: number, chunk: ArrayBuffer | null | string): void;
   responseDrain(exchange: number): void;
-  // The client went away before the response was complete.
+  // The client went away before the response was complete. Before it is begun the client may only have finished sending,
+  // and can still be answered.
   responseClosed(exchange: number): void;
 
   // A message from another isolate. `message` is deserialised.
