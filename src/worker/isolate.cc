@@ -1,5 +1,6 @@
 #include "worker/isolate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "actor/strings.h"
@@ -102,6 +103,9 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   if (shard_.options().heapBytesMax != 0) options.heapBytesMax = shard_.options().heapBytesMax;
   if (shard_.options().cpuPerTurn.count() != 0) options.cpuPerTurn = shard_.options().cpuPerTurn;
   if (version_->limits.cpuPerTurn) options.cpuPerTurn = *version_->limits.cpuPerTurn;
+  if (purpose == Purpose::kCheck) {
+    options.cpuPerTurn = std::min<std::chrono::milliseconds>(options.cpuPerTurn, limits::kCpuAtCheckMax);
+  }
   options.onUncaught = [this](Local<Value> error, js::Uncaught kind) {
     const Local<Context> context = environment_->context();
     shard_.dependencies().log.error("uncaught exception",

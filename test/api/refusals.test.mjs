@@ -43,6 +43,12 @@ test('code that cannot start, with the place', async () => {
   await refused({ 'index.js': 'const kept = []; for (;;) kept.push(new Array(1e6).fill(1.5));' }, {}, 10021, /startup exceeded memory limit/);
 });
 
+test('code that never ends at its start is given up long before a turn would be', async () => {
+  const from = performance.now();
+  await refused({ 'index.js': 'for (;;);' }, {}, 10021, /startup exceeded CPU time limit/);
+  assert.ok(performance.now() - from < 20_000, 'a turn may take 30 seconds');
+});
+
 test('JSON and wasm modules that cannot be read are named', async () => {
   await refused({ 'index.js': 'import j from "./a.json"; export default { fetch() { return Response.json(j); } };', 'a.json': '{' }, {}, 10021, /module "a\.json" cannot be read/);
   await refused({ 'index.js': 'import w from "./a.wasm"; export default { fetch() { return new Response(String(w)); } };', 'a.wasm': 'not wasm' }, {}, 10021, /module "a\.wasm" cannot be read/);
