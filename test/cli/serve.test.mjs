@@ -1,7 +1,7 @@
 // The command line as a user meets it: help, errors, the lock, the token, draining, the plain SQLite files.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -41,11 +41,56 @@ test('help and version leave with 0, what is not understood with 2', async () =>
   assert.match(help.stdout, /serve/);
   assert.match((await run(['serve', '--help'])).stdout, /--listen/);
   assert.match((await run(['--version'])).stdout, /^holdfast \d+\.\d+\.\d+\n$/);
-  for (const wrong of [['serve', '--nonsense'], ['fly'], [], ['serve', '--listen', 'x']]) {
-    const answer = await run(wrong);
-    assert.equal(answer.code, 2, wrong.join(' '));
-    assert.match(answer.stderr, /holdfast: /);
+  const wrong = [
+    [['serve', '--nonsense'], /--nonsense/],
+    [['fly'], /no command 'fly'/],
+    [[], /subcommand is required/],
+    [['serve', '--listen', 'x'], /expected HOST:PORT, got 'x'/],
+    [['serve', '--log', 'xml'], /expected text or json, got 'xml'/],
+    [['serve', '--token', 'a b'], /--token/],
+    [['serve', '--domain', ''], /--domain/],
+  ];
+  for (const [args, named] of wrong) {
+    const answer = await run(args);
+    assert.equal(answer.code, 2, args.join(' '));
+    assert.match(answer.stderr, /^holdfast: /);
+    assert.match(answer.stderr, named);
   }
+  const variable = await run(['serve'], { HOLDFAST_LOG_LEVEL: 'loud' });
+  assert.equal(variable.code, 2);
+  assert.match(variable.stderr, /expected debug, info, warn or error, got 'loud'/);
+});
+
+test('env without a server says so, and an empty token file is refused', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'holdfast-test-'));
+  const env = await run(['env', '--dir', dir]);
+  assert.equal(env.code, 1);
+  assert.match(env.stderr, /no server has run with --dir/);
+  await writeFile(join(dir, 'token'), '');
+  const serve = await run(['serve', '--dir', dir, '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0']);
+  assert.equal(serve.code, 1);
+  assert.match(serve.stderr, /token is empty: delete it/);
+  await rm(dir, { recursive: true });
+});
+
+test('every log line is JSON with --log json, and a second signal ends a drain at once', async () => {
+  await using server = await Holdfast.start({ args: ['--log', 'json', '--log-level', 'debug'] });
+  const source = `export default { async fetch(request) {
+    console.log('a line\\nbreak "quoted" \\u0000\\ud800', { a: 1 });
+    if (request.url.endsWith('/wait')) await new Promise((resolve) => setTimeout(resolve, 60_000));
+    throw new Error('two\\nlines');
+  } };`;
+  await server.deploy('noisy', { 'index.js': source });
+  assert.equal((await server.fetch('noisy')).status, 500);
+  const waiting = server.fetch('noisy', '/wait').catch((error) => error);
+  await server.logged(/a line[^]*a line/);
+  server.child.kill('SIGINT');
+  await server.logged(/draining/);
+  server.child.kill('SIGINT');
+  assert.deepEqual(await server.exited, { code: 130, signal: null });
+  assert.ok((await waiting) instanceof Error);
+  const lines = server.log.trim().split('\n').map((line) => JSON.parse(line));
+  assert.ok(lines.some((line) => line.level === 'error' && line.script === 'noisy'));
 });
 
 test('the token is made once with mode 0600, and env prints what clients need', async () => {
