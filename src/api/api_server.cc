@@ -172,11 +172,13 @@ class Server final : public ApiServer, private net::HttpHandler {
   }
 
   void answerHealth(net::Exchange& exchange) const {
-    Json body{{"status", core_->healthy ? "ok" : "unhealthy"}, {"version", core_->options.version}};
-    if (!core_->healthy) body["reason"] = core_->unhealthyReason;
+    Result<void> health = core_->healthy ? Result<void>() : fail(Errc::kIo, core_->unhealthyReason);
+    if (health && core_->options.health) health = core_->options.health();
+    Json body{{"status", health ? "ok" : "unhealthy"}, {"version", core_->options.version}};
+    if (!health) body["reason"] = health.error().message;
     const std::string text = dumpJson(body) + "\n";
     const BytesView bytes = asBytes(text);
-    exchange.respond(jsonHead(core_->healthy ? 200 : 503), Bytes(bytes.begin(), bytes.end()));
+    exchange.respond(jsonHead(health ? 200 : 503), Bytes(bytes.begin(), bytes.end()));
   }
 
   net::EventLoop& loop_;

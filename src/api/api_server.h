@@ -30,6 +30,8 @@ struct ApiOptions {
   std::string domain;            // "localhost": Workers are at http://SCRIPT.DOMAIN:publicPort
   std::uint16_t publicPort = 0;  // of the data plane's front door
   std::string version;           // of Holdfast, for /healthz
+  // What GET /healthz asks besides; empty: nothing. On the loop's thread.
+  std::function<Result<void>()> health;
 };
 
 class ApiServer {

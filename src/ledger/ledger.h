@@ -169,6 +169,10 @@ class Ledger {
   // Bytes of records that a recovery would replay: what decides when to checkpoint.
   [[nodiscard]] std::uint64_t bytesSinceRetired() const { return tail().value - retired().value; }
 
+  // kNoSpace, with the last refusal, while records are refused for want of space and there is still none. Asks the
+  // disk: not on a shard.
+  [[nodiscard]] virtual Result<void> hasSpace() { return {}; }
+
   [[nodiscard]] virtual LedgerStats stats() const = 0;
   [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;
 };

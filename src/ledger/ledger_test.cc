@@ -232,11 +232,13 @@ TEST_F(LedgerTest, AFullDiskRefusesRecordsUntilThereIsSpaceAndKeepsTheOthers) {
         ASSERT_LT(accepted, 1000U);
       }
       EXPECT_EQ(end.error().code, Errc::kNoSpace);
+      EXPECT_EQ(ledger->hasSpace().error().code, Errc::kNoSpace);
       // What was accepted is written all the same.
       ASSERT_TRUE(ledger->waitDurable(ledger->tail()));
     }
     EXPECT_GT(accepted, 20U);
     sim.setCapacity(UINT64_MAX);
+    EXPECT_TRUE(ledger->hasSpace()) << "space is back, before anybody has written";
     ASSERT_TRUE(ledger->waitDurable(append(*ledger)));
     accepted++;
   }

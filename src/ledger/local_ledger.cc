@@ -85,8 +85,12 @@ Result<Position> LocalLedger::push(Bytes& record) {
     if (need <= activeLeft_ || need <= activeLeft_ + pool_.capacity()) break;
     // Rare: the pool's thread keeps a segment ready. It reserves, but syncs nothing.
     lock.unlock();
-    HF_TRY_VOID(pool_.grow());
+    const Result<void> grown = pool_.grow();
     lock.lock();
+    if (!grown) {
+      refused_ = grown.error();
+      return std::unexpected(*refused_);
+    }
   }
   const std::uint64_t end = tail_ + record.size();
   queue_.push(record);
@@ -236,6 +240,18 @@ Result<void> LocalLedger::retire(Position upTo) {
     }
   }
   return pool_.giveBack(std::move(files));
+}
+
+Result<void> LocalLedger::hasSpace() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!refused_) return {};
+  }
+  HF_TRY(const std::uint64_t freeBytes, disk_.freeBytes(options_.directory));
+  const std::scoped_lock lock(mutex_);
+  if (freeBytes >= options_.segmentBytes || pool_.spares() > 0) refused_.reset();
+  if (refused_) return std::unexpected(*refused_);
+  return {};
 }
 
 LedgerStats LocalLedger::stats() const {

@@ -39,6 +39,7 @@ class LocalLedger final : public Ledger {
   void removeListener(DurabilityListener& listener) override { notifier_.remove(listener); }
   Result<void> retire(Position upTo) override;
   [[nodiscard]] Position retired() const override { return Position{retired_}; }
+  [[nodiscard]] Result<void> hasSpace() override;
   [[nodiscard]] LedgerStats stats() const override;
   [[nodiscard]] const RecoveryReport& recovery() const override { return report_; }
 
@@ -89,6 +90,7 @@ class LocalLedger final : public Ledger {
   std::uint64_t lastSequence_;
   std::uint64_t taken_;  // position up to which batches were taken from the queue
   std::optional<Error> poisoned_;
+  std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
   bool writerWaits_ = false;
   bool stopping_ = false;
 

@@ -109,8 +109,10 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     }
     HF_TRY(store_, storage::openStore(*disk_, systemClock(), log_, {.directory = options_.directory}));
     store_->ledger().addListener(loop_, *this);
-    HF_TRY(catalog_, catalog::openCatalog(systemClock(), {.file = options_.directory + "/catalog.sqlite",
-                                                          .accountId = options_.accountId}));
+    const std::string catalogFile = options_.directory + "/catalog.sqlite";
+    auto opened = catalog::openCatalog(systemClock(), {.file = catalogFile, .accountId = options_.accountId});
+    if (!opened) return fail(opened.error().code, catalogFile + ": " + opened.error().message);
+    catalog_ = *std::move(opened);
     watchdog_ = std::make_unique<js::Watchdog>(log_);
     HF_TRY(shards_,
            worker::createShards(
@@ -149,7 +151,8 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
                                .token = options_.token,
                                .domain = options_.domain,
                                .publicPort = port,
-                               .version = kVersion});
+                               .version = kVersion,
+                               .health = [this] { return store_->health(); }});
     HF_TRY(options_.api.port, api_->start(options_.api.host, options_.api.port));
     HF_TRY_VOID(writeNodeInfo(options_.directory, {.api = options_.api.text(),
                                                    .listen = options_.listen.text(),
