@@ -118,7 +118,10 @@ Result<void> FaultDisk::begin(Operation operation, const std::string& path) {
     const auto index = static_cast<std::size_t>(operation);
     counts_[index]++;
     Failure& failure = failures_[index];
-    if (failure.in > 0 && --failure.in == 0) return fail(failure.error, "injected failure: " + path);
+    if (failure.in > 0) {
+      failure.in--;
+      if (failure.in == 0) return fail(failure.error, "injected failure: " + path);
+    }
   }
   const char* flag = nullptr;
   if (operation == Operation::kRead) flag = "eio-read";
