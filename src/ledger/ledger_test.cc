@@ -232,11 +232,19 @@ TEST_F(LedgerTest, AFullDiskRefusesRecordsUntilThereIsSpaceAndKeepsTheOthers) {
         ASSERT_LT(accepted, 1000U);
       }
       EXPECT_EQ(end.error().code, Errc::kNoSpace);
-      EXPECT_EQ(ledger->hasSpace().error().code, Errc::kNoSpace);
       // What was accepted is written all the same.
       ASSERT_TRUE(ledger->waitDurable(ledger->tail()));
     }
     EXPECT_GT(accepted, 20U);
+    // Refused while nothing waits: there is no spare left either.
+    while (ledger->append(commitOf(keyOf(1), transaction + 1, pageOf(random)))) {
+      transaction++;
+      accepted++;
+      ASSERT_TRUE(ledger->waitDurable(ledger->tail()));
+    }
+    const Result<void> space = ledger->hasSpace();
+    ASSERT_FALSE(space);
+    EXPECT_EQ(space.error().code, Errc::kNoSpace);
     sim.setCapacity(UINT64_MAX);
     EXPECT_TRUE(ledger->hasSpace()) << "space is back, before anybody has written";
     ASSERT_TRUE(ledger->waitDurable(append(*ledger)));
