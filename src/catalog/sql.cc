@@ -31,6 +31,8 @@ Errc errcOf(int code) {
 }
 
 std::unexpected<Error> failed(sqlite3* db, int code, std::string_view doing) {
+  if (errcOf(code) == Errc::kNoSpace)
+    return fail(Errc::kNoSpace, "the disk is full: nothing was stored in the catalog");
   std::string message = "catalog: " + std::string(doing) + ": " + sqlite3_errmsg(db);
   if (const int system = sqlite3_system_errno(db); errcOf(code) == Errc::kIo && system != 0) {
     message += std::string(" (") + std::strerror(system) + ")";

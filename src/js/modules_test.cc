@@ -9,7 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::Engine;
-using ::testing::HasSubstr;
 using testing::Isolate;
 using testing::Shard;
 using ::testing::StartsWith;

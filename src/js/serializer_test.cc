@@ -11,7 +11,6 @@ namespace hf::js {
 namespace {
 
 using testing::Engine;
-using ::testing::HasSubstr;
 using testing::Isolate;
 using testing::Shard;
 

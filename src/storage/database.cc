@@ -135,7 +135,7 @@ bool DatabaseImpl::endedLost(std::uint32_t depthLeft, Transaction kind) {
 }
 
 void DatabaseImpl::abort(Error why) {
-  if (!broken_) breakWith(std::move(why));
+  if (!broken_) HF_IGNORE(breakWith(std::move(why)), "the caller knows why");
 }
 
 void DatabaseImpl::releaseMemory() {

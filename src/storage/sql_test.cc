@@ -190,8 +190,8 @@ TEST_F(SqlTest, WhatApplicationsUseIsAllowed) {
            "ALTER TABLE w RENAME TO w2",
            "CREATE VIRTUAL TABLE f USING fts5(text, tokenize = 'porter')",
            "INSERT INTO f VALUES ('some running text'), ('other')",
-           "SELECT highlight(f, 0, '[', ']'), bm25(f), snippet(f, 0, '', '', '', 5) FROM f WHERE f MATCH 'run' ORDER "
-           "BY rank",
+           "SELECT highlight(f, 0, '[', ']'), bm25(f), snippet(f, 0, '', '', '', 5) FROM f WHERE f MATCH 'run'",
+           "SELECT text FROM f WHERE f MATCH 'run' ORDER BY rank",
            "CREATE VIRTUAL TABLE fv USING fts5vocab(f, 'row')",
            "SELECT * FROM fv",
            "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1)",

@@ -13,7 +13,6 @@
 namespace hf::storage {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 void write(Database& db, std::string_view key, std::string_view value) {

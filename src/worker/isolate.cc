@@ -17,7 +17,6 @@ using v8::Context;
 using v8::Function;
 using v8::Local;
 using v8::Object;
-using v8::String;
 using v8::Value;
 
 // Turns that run before the shard's other work gets a chance.
