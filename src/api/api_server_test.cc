@@ -10,7 +10,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::StartsWith;
 
 const std::string kPlain = "export default { fetch() {} }";
 const std::string kCounter = kPlain + "\nexport class Counter {}";

@@ -9,7 +9,6 @@ namespace hf::api {
 namespace {
 
 using catalog::ModuleKind;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 struct Part {

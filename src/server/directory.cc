@@ -85,7 +85,7 @@ Result<std::string> readOrMakeToken(const std::string& directory) {
   if (stored.error().code != Errc::kNotFound) return std::unexpected(stored.error());
   std::uint8_t random[20];
   systemRandom().fill(random);
-  const std::string token = toHex(random);
+  std::string token = toHex(random);
   HF_TRY_VOID(writeSecretFile(path, token + "\n"));
   return token;
 }
