@@ -54,8 +54,13 @@ class IdFactory final {
   [[nodiscard]] Result<ObjectId> parse(std::string_view hex) const;
 
  private:
+  // A SHA-256 under way, as OpenSSL keeps it.
+  using HashState = std::array<std::uint8_t, 112>;
+  // HMAC-SHA256 with the namespace's key.
+  [[nodiscard]] std::array<std::uint8_t, 32> mac(BytesView data) const;
   [[nodiscard]] ObjectId fromBase(std::span<const std::uint8_t, 16> base) const;
-  std::array<std::uint8_t, 32> key_{};
+  HashState inner_{};
+  HashState outer_{};
 };
 
 }  // namespace hf
