@@ -140,10 +140,11 @@ bool EventLoopImpl::poll() {
   return ran;
 }
 
-void EventLoopImpl::runNested(SteadyTime until) {
+void EventLoopImpl::runNested(std::chrono::milliseconds most) {
   HF_CHECK(canNest_, "rounds are nested in posted tasks only");
   canNest_ = false;
   nesting_++;
+  const SteadyTime until = std::chrono::steady_clock::now() + most;
   for (bool ready = true; ready;) {
     runBatch();
     runPosted();
@@ -262,7 +263,7 @@ void EventLoop::stop() {
 
 void EventLoop::post(Task task) { impl_->post(std::move(task)); }
 
-void EventLoop::runNested(SteadyTime until) { impl_->runNested(until); }
+void EventLoop::runNested(std::chrono::milliseconds most) { impl_->runNested(most); }
 
 bool EventLoop::canNest() const { return impl_->canNest_; }
 

@@ -55,9 +55,9 @@ class EventLoop final : public Executor {
   std::uint64_t addRoundHook(std::function<void()> hook);
   void removeRoundHook(std::uint64_t id);
 
-  // Own thread. Runs rounds inside the posted task that is running, until nothing is ready or `until` has come; at least
-  // one, and never sleeps. What the outer round had still to run is run, in order.
-  void runNested(SteadyTime until);
+  // Own thread. Runs rounds inside the posted task that is running, until nothing is ready or `most` has passed; at
+  // least one, and never sleeps. What the outer round had still to run is run, in order.
+  void runNested(std::chrono::milliseconds most);
   // Own thread. True when a posted task is what runs, at this nesting: runNested() may be called.
   [[nodiscard]] bool canNest() const;
   // Own thread. How many rounds are nested now; 0 in an ordinary one.

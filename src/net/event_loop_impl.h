@@ -61,7 +61,7 @@ class EventLoopImpl final {
   void runOutermost();
   // True when a handler ran.
   bool poll();
-  void runNested(SteadyTime until);
+  void runNested(std::chrono::milliseconds most);
   void runTimers();
   void armTimer();
   void runHooks();

@@ -195,7 +195,7 @@ TEST(EventLoop, ANestedRoundGoesOnWithWhatTheOuterOneHasLeft) {
       });
       ASSERT_TRUE(thread.loop.canNest());
       EXPECT_EQ(thread.loop.nesting(), 0U);
-      thread.loop.runNested(inMs(5000));  // ends long before: nothing is ready
+      thread.loop.runNested(std::chrono::milliseconds(5000));  // ends long before: nothing is ready
       EXPECT_EQ(thread.loop.nesting(), 0U);
       EXPECT_TRUE(thread.loop.canNest());
       order.push_back(7);
@@ -204,7 +204,7 @@ TEST(EventLoop, ANestedRoundGoesOnWithWhatTheOuterOneHasLeft) {
     thread.loop.post([&] {
       EXPECT_EQ(thread.loop.nesting(), 1U);
       order.push_back(2);
-      thread.loop.runNested(inMs(5000));
+      thread.loop.runNested(std::chrono::milliseconds(5000));
       order.push_back(4);
     });
     thread.loop.post([&] {
@@ -227,7 +227,7 @@ TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
   std::promise<void> started;
   thread.loop.post([&] {
     started.set_value();
-    while (seen < 3) thread.loop.runNested(inMs(1));
+    while (seen < 3) thread.loop.runNested(std::chrono::milliseconds(1));
   });
   started.get_future().wait();
   for (int i = 0; i < 3; i++) thread.run([&] { seen++; });
@@ -237,7 +237,7 @@ TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
   };
   thread.run([&] {
     again();
-    thread.loop.runNested(inMs(20));  // never idle: the time ends it
+    thread.loop.runNested(std::chrono::milliseconds(20));  // never idle: the time ends it
   });
   on = false;
   thread.run([] {});
@@ -248,7 +248,7 @@ TEST(EventLoop, WhatIsPostedOutermostWaitsForAnOrdinaryRound) {
   EventQueue<unsigned> nesting;
   thread.run([&] {
     thread.loop.postOutermost([&] { nesting.push(thread.loop.nesting()); });
-    thread.loop.runNested(inMs(20));
+    thread.loop.runNested(std::chrono::milliseconds(20));
     EXPECT_TRUE(nesting.isEmpty());
   });
   EXPECT_EQ(nesting.next(), 0U);
