@@ -388,7 +388,7 @@ void Isolate::pump() {
     inside_ = false;
   });
   pumping_ = false;
-  if (retired_ && !condemned_ && activity() == 0) shard_.dispose(address_);
+  if (!condemned_ && isDone()) shard_.dispose(address_);
 }
 
 void Isolate::runAfterTurn() {
@@ -416,6 +416,8 @@ void Isolate::condemn() {
   runAfterTurn();
   shard_.dispose(address_);
 }
+
+bool Isolate::isDone() { return condemned_ || (retired_ && !scheduled_ && activity() == 0); }
 
 std::size_t Isolate::activity() {
   if (condemned_ || runtime_.IsEmpty()) return 0;

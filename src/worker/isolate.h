@@ -54,8 +54,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // Every open database is to be reset: the ledger is poisoned.
   void failDatabases(const Error& why);
   void drain(Task done);
-  // Requests, objects and tasks that still need this isolate.
-  [[nodiscard]] std::size_t activity();
+  // Terminated, or retired and without requests, objects and tasks that still need it.
+  [[nodiscard]] bool isDone();
   // The database of an object that this isolate has open.
   [[nodiscard]] actor::DatabaseTable& databases() { return databases_; }
   // Commits what C++ wrote into databases().
@@ -89,6 +89,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   Result<void> readExports(v8::Local<v8::Context> context, v8::Local<v8::Value> reports);
   v8::Local<v8::Function> runtimeFunction(const char* name);
   void tellFetch(std::uint64_t id, FetchRequest request);
+  [[nodiscard]] std::size_t activity();
   // Calls a function of the runtime; must be inside the isolate. Empty when it was terminated.
   v8::MaybeLocal<v8::Value> callRuntime(const char* function, const Fill& fill);
   // Only ever as a task of the loop: callers up the stack iterate over what turns may change.

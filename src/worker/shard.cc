@@ -168,6 +168,7 @@ void Shard::free(IsolateAddress address) {
     it->second->afterTurn([this, address] { dispose(address); });
     return;
   }
+  if (!it->second->isDone()) return;  // it was, and has got more to do since: its next pump asks again
   const std::unique_ptr<Isolate> isolate = std::move(it->second);
   isolates_.erase(it);
   std::erase_if(byVersion_, [&](const auto& entry) { return entry.second == address; });
