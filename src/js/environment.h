@@ -113,8 +113,8 @@ class Environment final {
     return condemned() == Condemned::kNo;
   }
 
-  // Like turn(), and when it goes on for long it is suspended now and then: the shard's loop then runs nested in it, for
-  // other isolates. Only from a posted task of the loop, with no frame below that others may not come across.
+  // Like turn(), and when it goes on for long it is suspended now and then: the shard's loop then runs nested in it,
+  // for other isolates. Only from a posted task of the loop, with no frame below that others may not come across.
   template <class F>
   bool turnThatShares(F&& body) {
     const bool outer = std::exchange(mayShare_, true);

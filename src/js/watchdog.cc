@@ -44,8 +44,8 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-Watchdog::Entry* Watchdog::watch(std::string name, std::chrono::milliseconds cpuPerTurn,
-                                 std::function<void()> onLimit, std::function<void()> onLong) {
+Watchdog::Entry* Watchdog::watch(std::string name, std::chrono::milliseconds cpuPerTurn, std::function<void()> onLimit,
+                                 std::function<void()> onLong) {
   std::unique_ptr<Entry> made(new Entry(*this, std::move(name)));
   Entry* entry = made.get();
   entry->onLimit_ = std::move(onLimit);

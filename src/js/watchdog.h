@@ -1,7 +1,7 @@
 // Watchdog: one thread that asks long turns to share their thread, and ends those which use too much CPU time.
 // It samples: a turn costs two atomic stores and no clock. While no environment runs anything it sleeps without waking.
-// Limits are CPU time of the shard's thread, measured to about a tenth of the limit (at most 25 ms). What the thread does
-// while a turn is suspended does not count against that turn.
+// Limits are CPU time of the shard's thread, measured to about a tenth of the limit (at most 25 ms). What the thread
+// does while a turn is suspended does not count against that turn.
 #pragma once
 
 #include <atomic>

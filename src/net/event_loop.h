@@ -4,10 +4,10 @@
 // the round hooks, once. A loop with nothing to do sleeps; a post from another thread wakes it once per batch, however
 // many tasks follow.
 //
-// A posted task that goes on for long may run rounds nested in itself (runNested), so that the rest of the loop does not
-// wait for it. Only a posted task: what timers, descriptors and hooks call runs with the loop's own frames below it, and
-// those of sockets, which are not to be re-entered.
-// Thread:  post, stop, isCurrent: any. run: the thread that becomes the loop's. All else: the loop's own thread, or any
+// A posted task that goes on for long may run rounds nested in itself (runNested), so that the rest of the loop does
+// not wait for it. Only a posted task: what timers, descriptors and hooks call runs with the loop's own frames below
+// it, and those of sockets, which are not to be re-entered. Thread:  post, stop, isCurrent: any. run: the thread that
+// becomes the loop's. All else: the loop's own thread, or any
 //          one thread while the loop is not running (before run() and after it has returned).
 // Owns:    its tasks, timers and watches. Tasks left over when it stops are destroyed unrun, by its destructor.
 #pragma once

@@ -1,7 +1,8 @@
 // One worker isolate: a script version on a shard, with its entrypoint and all its objects there.
 // C++'s side of `Native` and `Runtime` (web/native.ts): every call that crosses goes through here.
 // Thread:  its shard's.
-// Turns:   tellRuntime() lets C++ tell the runtime something, which only queues. pump(), a task of the shard's loop, runs
+// Turns:   tellRuntime() lets C++ tell the runtime something, which only queues. pump(), a task of the shard's loop,
+// runs
 //          the queued turns, each in a CallbackScope of its own, and after each commits what it wrote.
 // Long turns are suspended now and then, and the shard's loop runs nested in them. What happens to a suspended isolate
 //          waits, in order, until its turn has ended (afterTurn); whatever enters the isolate asks isSuspended() first.
@@ -120,8 +121,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   Task drained_;
   bool inside_ = false;
   bool pumping_ = false;
-  bool awake_ = false;       // the runtime has queued a turn
-  bool scheduled_ = false;   // a posted task will pump
+  bool awake_ = false;      // the runtime has queued a turn
+  bool scheduled_ = false;  // a posted task will pump
   bool condemned_ = false;
   bool retired_ = false;
 };
