@@ -39,6 +39,7 @@ constexpr auto kFlags = static_cast<node::EnvironmentFlags::Flags>(
 
 thread_local Environment* Environment::current_ = nullptr;
 thread_local unsigned Environment::suspendedHere_ = 0;
+thread_local std::uint64_t Environment::suspension_ = 0;
 
 std::string_view condemnedText(Condemned reason) {
   switch (reason) {
@@ -117,7 +118,7 @@ void Environment::limitStack() {
   HF_CHECK(here > end, "a shard's thread has at least half a megabyte of stack");
   isolate_->SetStackLimit(std::max(end, here - kStackBytesMax));
   stackEnd_ = end;
-  limitedAt_ = suspendedHere_;
+  limitedAt_ = suspension_;
 }
 
 Result<void> Environment::createNode() {
@@ -276,6 +277,8 @@ void Environment::share() {
   if (!mayShare_ || !watched_->isLong() || condemned() != Condemned::kNo || !loop_.canNest()) return;
   const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   if (suspendedHere_ >= kSuspendedMax || here < stackEnd_ + kStackBytesMax) return;
+  static thread_local std::uint64_t last = 0;
+  const std::uint64_t outer = std::exchange(suspension_, ++last);
   suspended_ = true;
   suspendedHere_++;
   watched_->suspend();
@@ -283,6 +286,7 @@ void Environment::share() {
   watched_->resume();
   suspendedHere_--;
   suspended_ = false;
+  suspension_ = outer;
   if (backendWatch_ == 0) watchBackend();
 }
 

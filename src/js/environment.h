@@ -167,7 +167,7 @@ class Environment final {
           handleScope_(environment.isolate_),
           contextScope_(environment.context_.Get(environment.isolate_)) {
       HF_CHECK(!environment_.suspended_, "nothing enters a suspended environment");
-      if (environment_.depth_++ == 0 && environment_.limitedAt_ != suspendedHere_) [[unlikely]]
+      if (environment_.depth_++ == 0 && environment_.limitedAt_ != suspension_) [[unlikely]]
         environment_.limitStack();
     }
     ~Entered() {
@@ -214,7 +214,8 @@ class Environment final {
 
   static constexpr std::uint64_t kNever = ~std::uint64_t{0};
   static thread_local Environment* current_;
-  static thread_local unsigned suspendedHere_;  // environments of this thread
+  static thread_local unsigned suspendedHere_;    // environments of this thread
+  static thread_local std::uint64_t suspension_;  // the innermost, each with a number of its own; 0: none
 
   // Fixed once made
   Platform& platform_;
@@ -239,7 +240,7 @@ class Environment final {
   std::function<void()> afterNodeWork_;
   Modules* modules_ = nullptr;
   unsigned depth_ = 0;
-  unsigned limitedAt_ = 0;  // the value of suspendedHere_ that V8's stack limit was made for
+  std::uint64_t limitedAt_ = 0;  // the suspension_ that V8's stack limit was made for
   std::uintptr_t stackEnd_ = 0;
   bool mayShare_ = false;
   bool suspended_ = false;

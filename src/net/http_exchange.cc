@@ -97,7 +97,8 @@ void HttpExchange::tellClosed() {
   if (closed_ == nullptr) return;
   executor_.post([closed = closed_, wasStarted = started_, exchange = weak_from_this()] {
     // Begun meanwhile, and the client still reads: it had only finished sending.
-    if (const auto it = exchange.lock(); it != nullptr && !wasStarted && it->started_ && it->connection_ != nullptr) return;
+    if (const auto it = exchange.lock(); it != nullptr && !wasStarted && it->started_ && it->connection_ != nullptr)
+      return;
     (*closed)();
   });
 }

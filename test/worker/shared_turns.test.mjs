@@ -23,6 +23,7 @@ export class Room extends DurableObject {
   ring() { return this.ctx.storage.setAlarm(Date.now() + 50); }
   rang() { return this.ctx.storage.get('rang'); }
 }
+function depth() { try { return 1 + depth(); } catch { return 1; } }
 export default { async fetch(request, env) {
   const room = env.ROOM.getByName('one');
   switch (new URL(request.url).pathname) {
@@ -31,6 +32,7 @@ export default { async fetch(request, env) {
     case '/rang': return Response.json((await room.rang()) ?? false);
     case '/timer': await new Promise((resolve) => setTimeout(resolve, 20)); return new Response('fired');
     case '/body': return new Response((await request.text()).length + '');
+    case '/depth': return Response.json(depth());
     case '/version': return new Response(${JSON.stringify(version)});
     default: return Response.json(await room.add());
   }
@@ -62,7 +64,7 @@ export default { async fetch(request, env) {
   switch (pathname) {
     case '/loop': for (;;);
     case '/spin': return new Response(spin(ms));
-    case '/deep': return new Response(deep(2000, ms));
+    case '/deep': return new Response(spin(150) + deep(8000, ms));
     case '/regexp': return new Response(String(/^(a+)+$/.test('a'.repeat(24) + 'b')));
     case '/getter': return new Response(JSON.stringify(structuredClone({ get slow() { return spin(ms); } })));
     case '/compute': return new Response(await env.BOX.getByName('b').compute(ms));
@@ -199,6 +201,19 @@ describe('a turn that computes for long', { timeout: 60_000 }, () => {
       assert.ok(served >= 5, `${served} requests were served meanwhile`);
     });
   }
+
+  test('others have as much stack as ever, also when the turn has used most of its own', async () => {
+    const depth = async () => Number((await server.fetch('good', '/depth')).text);
+    await depth();
+    const before = await depth();
+    const deep = server.fetch('bad', '/deep?ms=800');
+    let done = false;
+    deep.then(() => (done = true));
+    let least = Infinity;
+    while (!done) least = Math.min(least, await depth());
+    assert.match((await deep).text, /^spunspun$/);
+    assert.ok(least > before * 0.8, `${least} calls deep, ${before} before`);
+  });
 
   test('a regular expression that backtracks for long shares too', async () => {
     const { served, status, text } = await goodGoesOnDuring('/regexp');
