@@ -25,6 +25,11 @@ constexpr std::size_t kHeapReservesMax = 8;
 constexpr std::size_t kStackBytesMax = 2 * 1024 * 1024;
 constexpr std::size_t kStackReserveBytes = 256 * 1024;
 
+// A long turn lends its thread to others for about so long at a time.
+constexpr std::chrono::milliseconds kShareMax{50};
+// Turns suspended inside one another. One more runs through: its thread's stack is not endless.
+constexpr unsigned kSuspendedMax = 4;
+
 constexpr auto kFlags = static_cast<node::EnvironmentFlags::Flags>(
     node::EnvironmentFlags::kNoRegisterESMLoader | node::EnvironmentFlags::kNoNativeAddons |
     node::EnvironmentFlags::kNoGlobalSearchPaths | node::EnvironmentFlags::kNoCreateInspector |
@@ -33,6 +38,8 @@ constexpr auto kFlags = static_cast<node::EnvironmentFlags::Flags>(
 }  // namespace
 
 thread_local Environment* Environment::current_ = nullptr;
+thread_local unsigned Environment::suspendedHere_ = 0;
+thread_local std::uint64_t Environment::suspension_ = 0;
 
 std::string_view condemnedText(Condemned reason) {
   switch (reason) {
@@ -80,10 +87,14 @@ Result<void> Environment::start() {
     const v8::HandleScope handleScope(isolate_);
     limitStack();
     HF_TRY_VOID(createNode());
-    watched_ = watchdog_.watch(options_.name, options_.cpuPerTurn, [this] { condemn(Condemned::kCpu); });
+    watched_ = watchdog_.watch(
+        options_.name, options_.cpuPerTurn, [this] { condemn(Condemned::kCpu); },
+        [this] {
+          if (!interruptAsked_.exchange(true)) isolate_->RequestInterrupt(&Environment::onInterrupt, this);
+        });
     HF_TRY_VOID(loadNode());
   }
-  backendWatch_ = loop_.watchFd(uv_backend_fd(&uv_), [this] { runNode(); });
+  watchBackend();
   updateWatch();
   return {};
 }
@@ -106,6 +117,8 @@ void Environment::limitStack() {
   const auto end = reinterpret_cast<std::uintptr_t>(lowest) + kStackReserveBytes;
   HF_CHECK(here > end, "a shard's thread has at least half a megabyte of stack");
   isolate_->SetStackLimit(std::max(end, here - kStackBytesMax));
+  stackEnd_ = end;
+  limitedAt_ = suspension_;
 }
 
 Result<void> Environment::createNode() {
@@ -253,7 +266,40 @@ void Environment::rearm(int timeout) {
   });
 }
 
+void Environment::onInterrupt(v8::Isolate* /*isolate*/, void* self) {
+  auto& environment = *static_cast<Environment*>(self);
+  environment.interruptAsked_.store(false);
+  environment.share();
+}
+
+void Environment::share() {
+  // The turn that was meant may have ended, and what runs now may be a step that others must not come across.
+  if (!mayShare_ || !watched_->isLong() || condemned() != Condemned::kNo || !loop_.canNest()) return;
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (suspendedHere_ >= kSuspendedMax || here < stackEnd_ + kStackBytesMax) return;
+  static thread_local std::uint64_t last = 0;
+  const std::uint64_t outer = std::exchange(suspension_, ++last);
+  suspended_ = true;
+  suspendedHere_++;
+  watched_->suspend();
+  loop_.runNested(kShareMax);
+  watched_->resume();
+  suspendedHere_--;
+  suspended_ = false;
+  suspension_ = outer;
+  if (backendWatch_ == 0) watchBackend();
+}
+
+void Environment::watchBackend() {
+  backendWatch_ = loop_.watchFd(uv_backend_fd(&uv_), [this] { runNode(); });
+}
+
 void Environment::runNode() {
+  if (suspended_) {
+    // It stays readable, and would keep the nested rounds from ending. Timers are set again when the turn ends.
+    loop_.unwatchFd(std::exchange(backendWatch_, 0));
+    return;
+  }
   HF_CHECK(depth_ == 0, "a libuv loop does not run inside itself");
   if (condemned() != Condemned::kNo) return;
   {

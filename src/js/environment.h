@@ -4,10 +4,12 @@
 //  1. Only the shard's thread touches it (the watchdog and V8's helpers only ask the isolate to terminate).
 //  2. JavaScript runs inside turn() or from this environment's libuv loop, which counts as a turn as well.
 //  3. Once condemned, it runs no JavaScript any more; the owner destroys it soon.
-//  4. An idle environment costs no wake-ups: its libuv loop is run only when its backend has something ready, a timer
+//  4. While it is suspended nothing enters it: V8 forbids it inside an interrupt. Its libuv loop waits too.
+//  5. An idle environment costs no wake-ups: its libuv loop is run only when its backend has something ready, a timer
 //  of
 //     it is due, or JavaScript has changed what it waits for.
 //
+//   running ◄──long turn, and again──► suspended: the shard's loop runs nested in the turn
 //   running ──limit reached, process.exit──► condemned ──~Environment──► gone
 #pragma once
 
@@ -26,6 +28,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/result.h"
 #include "js/platform.h"
@@ -110,6 +113,24 @@ class Environment final {
     return condemned() == Condemned::kNo;
   }
 
+  // Like turn(), and when it goes on for long it is suspended now and then: the shard's loop then runs nested in it,
+  // for other isolates. Only from a posted task of the loop, with no frame below that others may not come across.
+  template <class F>
+  bool turnThatShares(F&& body) {
+    const bool outer = std::exchange(mayShare_, true);
+    const bool finished = turn(std::forward<F>(body));
+    mayShare_ = outer;
+    return finished;
+  }
+  // Runs `body`, inside turnThatShares(), without a suspension.
+  template <class F>
+  auto withoutSharing(F&& body) -> std::invoke_result_t<F> {
+    const RestoreSharing restore{mayShare_, std::exchange(mayShare_, false)};
+    return std::forward<F>(body)();
+  }
+  // A turn of this environment is under way and has lent the thread to others: nothing may enter.
+  [[nodiscard]] bool isSuspended() const { return suspended_; }
+
   // From now on `eval` and `new Function` throw EvalError, as they do in Workers once a script has started.
   void forbidCodeGeneration();
 
@@ -131,6 +152,12 @@ class Environment final {
   [[nodiscard]] bool isEntered() const { return depth_ != 0; }
 
  private:
+  struct RestoreSharing {
+    bool& flag;
+    const bool value;
+    ~RestoreSharing() { flag = value; }
+  };
+
   class Entered final {
    public:
     explicit Entered(Environment& environment)
@@ -139,7 +166,9 @@ class Environment final {
           isolateScope_(environment.isolate_),
           handleScope_(environment.isolate_),
           contextScope_(environment.context_.Get(environment.isolate_)) {
-      ++environment_.depth_;
+      HF_CHECK(!environment_.suspended_, "nothing enters a suspended environment");
+      if (environment_.depth_++ == 0 && environment_.limitedAt_ != suspension_) [[unlikely]]
+        environment_.limitStack();
     }
     ~Entered() {
       current_ = outer_;
@@ -179,9 +208,14 @@ class Environment final {
   }
   void rearm(int timeout);
   void runNode();
+  static void onInterrupt(v8::Isolate* isolate, void* self);
+  void share();
+  void watchBackend();
 
   static constexpr std::uint64_t kNever = ~std::uint64_t{0};
   static thread_local Environment* current_;
+  static thread_local unsigned suspendedHere_;    // environments of this thread
+  static thread_local std::uint64_t suspension_;  // the innermost, each with a number of its own; 0: none
 
   // Fixed once made
   Platform& platform_;
@@ -206,11 +240,16 @@ class Environment final {
   std::function<void()> afterNodeWork_;
   Modules* modules_ = nullptr;
   unsigned depth_ = 0;
+  std::uint64_t limitedAt_ = 0;  // the suspension_ that V8's stack limit was made for
+  std::uintptr_t stackEnd_ = 0;
+  bool mayShare_ = false;
+  bool suspended_ = false;
   bool runPosted_ = false;
   std::uint64_t armedAtMs_ = kNever;  // uv_now units
   std::uint64_t timer_ = 0;
   std::uint64_t backendWatch_ = 0;
   // Any thread
+  std::atomic<bool> interruptAsked_{false};
   std::atomic<Condemned> condemned_{Condemned::kNo};
 };
 

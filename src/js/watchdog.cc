@@ -15,10 +15,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::nanoseconds kTickMax = 250ms;
+constexpr std::chrono::nanoseconds kTickMax = 25ms;
 constexpr std::chrono::nanoseconds kTickMin = 5ms;
+constexpr std::chrono::nanoseconds kTickOfLongTurns = 10ms;
 // So many samples without any turn, and it goes to sleep.
-constexpr int kIdleSamples = 4;
+constexpr int kIdleSamples = 8;
 
 std::chrono::nanoseconds cpuTime(clockid_t clock) {
   timespec now{};
@@ -43,11 +44,12 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-Watchdog::Entry* Watchdog::watch(std::string name, std::chrono::milliseconds cpuPerTurn,
-                                 std::function<void()> onLimit) {
+Watchdog::Entry* Watchdog::watch(std::string name, std::chrono::milliseconds cpuPerTurn, std::function<void()> onLimit,
+                                 std::function<void()> onLong) {
   std::unique_ptr<Entry> made(new Entry(*this, std::move(name)));
   Entry* entry = made.get();
   entry->onLimit_ = std::move(onLimit);
+  entry->onLong_ = std::move(onLong);
   entry->limit_ = cpuPerTurn;
   HF_CHECK(pthread_getcpuclockid(pthread_self(), &entry->cpuClock_) == 0, "a running thread has a CPU clock");
   {
@@ -63,6 +65,17 @@ void Watchdog::release(Entry* entry) {
   const auto erased = std::erase_if(entries_, [entry](const auto& owned) { return owned.get() == entry; });
   HF_CHECK(erased == 1, "an entry is released once");
   updateTick();
+}
+
+void Watchdog::Entry::suspend() {
+  HF_CHECK(suspensions_.load(std::memory_order_relaxed) % 2 == 0, "a turn is suspended once at a time");
+  cpuAtSuspension_ = cpuTime(cpuClock_);
+  suspensions_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void Watchdog::Entry::resume() {
+  suspendedFor_.fetch_add((cpuTime(cpuClock_) - cpuAtSuspension_).count(), std::memory_order_seq_cst);
+  suspensions_.fetch_add(1, std::memory_order_seq_cst);
 }
 
 void Watchdog::updateTick() {
@@ -83,7 +96,7 @@ void Watchdog::run() {
   while (!stopping_) {
     idle = sample() ? 0 : idle + 1;
     if (idle < kIdleSamples) {
-      changed_.wait_for(lock, tick_, [this] { return stopping_; });
+      changed_.wait_for(lock, longTurns_ ? std::min(tick_, kTickOfLongTurns) : tick_, [this] { return stopping_; });
       continue;
     }
     // A turn that begins now either sees the flag and wakes us, or is seen by this last sample.
@@ -96,23 +109,36 @@ void Watchdog::run() {
 
 bool Watchdog::sample() {
   bool running = false;
+  longTurns_ = false;
   for (const auto& entry : entries_) {
     const std::uint64_t sequence = entry->sequence_.load(std::memory_order_seq_cst);
     if (sequence % 2 == 0) continue;
     running = true;
+    const std::uint64_t suspensions = entry->suspensions_.load(std::memory_order_seq_cst);
+    if (suspensions % 2 == 1) continue;
+    const auto suspended = std::chrono::nanoseconds(entry->suspendedFor_.load(std::memory_order_seq_cst));
+    const std::chrono::nanoseconds now = cpuTime(entry->cpuClock_) - suspended;
+    // Suspended meanwhile: what was read does not belong together. The next sample tells.
+    if (entry->suspensions_.load(std::memory_order_seq_cst) != suspensions) continue;
     if (sequence != entry->seen_) {
       entry->seen_ = sequence;
-      entry->cpuAtSeen_ = cpuTime(entry->cpuClock_);
+      entry->cpuAtSeen_ = now;
+      entry->longAt_ = now + options_.longTurn;
       entry->inGrace_ = false;
     }
-    sampleRunning(*entry);
+    sampleRunning(*entry, now);
   }
   return running;
 }
 
-void Watchdog::sampleRunning(Entry& entry) {
-  const std::chrono::nanoseconds now = cpuTime(entry.cpuClock_);
+void Watchdog::sampleRunning(Entry& entry, std::chrono::nanoseconds now) {
   if (!entry.inGrace_) {
+    longTurns_ = longTurns_ || now - entry.cpuAtSeen_ >= options_.longTurn;
+    if (now >= entry.longAt_ && entry.onLong_) {
+      entry.longAt_ = now + options_.longTurnAgain;
+      entry.longSequence_.store(entry.seen_, std::memory_order_release);
+      entry.onLong_();
+    }
     const bool overLimit = now - entry.cpuAtSeen_ >= entry.limit_;
     if (!overLimit && !entry.graceRequested_.load(std::memory_order_seq_cst)) return;
     entry.inGrace_ = true;

@@ -67,6 +67,61 @@ TEST(Watchdog, ShortTurnsAreLeftAlone) {
   watchdog.release(entry);
 }
 
+TEST(Watchdog, TellsALongTurnAgainAndAgain) {
+  Watchdog watchdog(kQuiet);
+  std::atomic<int> told{0};
+  std::atomic<bool> often{false};
+  Watchdog::Entry* entry = watchdog.watch("x", 3600s, [] {}, [&] { often = ++told >= 5; });
+  for (int i = 0; i < 5; ++i) {
+    entry->beginTurn();
+    EXPECT_FALSE(entry->isLong());
+    burn(10ms, often);
+    entry->endTurn();
+  }
+  EXPECT_EQ(told, 0);
+  entry->beginTurn();
+  burn(5s, often);
+  EXPECT_TRUE(often);
+  EXPECT_TRUE(entry->isLong());
+  entry->endTurn();
+  entry->beginTurn();
+  EXPECT_FALSE(entry->isLong());  // that was another turn
+  entry->endTurn();
+  watchdog.release(entry);
+}
+
+TEST(Watchdog, WhatOthersUseDuringASuspensionDoesNotCount) {
+  Watchdog watchdog(kQuiet);
+  std::atomic<bool> outerEnded{false};
+  std::atomic<bool> innerEnded{false};
+  Watchdog::Entry* outer = watchdog.watch("outer", 200ms, [&] { outerEnded = true; });
+  Watchdog::Entry* inner = watchdog.watch("inner", 200ms, [&] { innerEnded = true; });
+  outer->beginTurn();
+  for (int i = 0; i < 4; ++i) {
+    burn(20ms, outerEnded);
+    outer->suspend();
+    inner->beginTurn();
+    burn(120ms, outerEnded);
+    inner->endTurn();
+    outer->resume();
+  }
+  EXPECT_FALSE(outerEnded);
+  EXPECT_FALSE(innerEnded);
+  // An inner turn has its own limit, and the outer one's goes on where it was.
+  outer->suspend();
+  inner->beginTurn();
+  burn(5s, innerEnded);
+  inner->endTurn();
+  outer->resume();
+  EXPECT_TRUE(innerEnded);
+  EXPECT_FALSE(outerEnded);
+  burn(5s, outerEnded);
+  EXPECT_TRUE(outerEnded);
+  outer->endTurn();
+  watchdog.release(outer);
+  watchdog.release(inner);
+}
+
 TEST(Watchdog, EndsTheProcessWhenATurnDoesNotStop) {
   std::atomic<int> exitCode{0};
   std::atomic<bool> exited{false};

@@ -53,6 +53,7 @@ EventLoopImpl::~EventLoopImpl() {
   // What tasks own may cancel timers and remove watches as it goes, so it goes while we are whole.
   std::exchange(inbox_, {}).clear();
   std::exchange(ownTasks_, {}).clear();
+  std::exchange(outermostTasks_, {}).clear();
   std::exchange(timers_, {}).clear();
   std::exchange(watches_, {}).clear();
   std::exchange(hooks_, {}).clear();
@@ -105,12 +106,59 @@ void EventLoopImpl::runPosted() {
     const std::lock_guard lock(mutex_);
     batch_.swap(inbox_);
   }
-  for (Task& task : batch_) std::exchange(task, nullptr)();
-  batch_.clear();
-  // What these post themselves is the next round's.
+  runBatch();
+  runOwn();
+}
+
+void EventLoopImpl::runOwn() {
+  // What these post themselves comes later.
   batch_.swap(ownTasks_);
-  for (Task& task : batch_) std::exchange(task, nullptr)();
+  runBatch();
+}
+
+void EventLoopImpl::runBatch() {
+  // A nested round may have run the rest, and other batches after it.
+  while (batchNext_ < batch_.size()) {
+    const std::size_t index = batchNext_++;
+    Task task = std::exchange(batch_[index], nullptr);
+    canNest_ = true;
+    task();
+    canNest_ = false;
+  }
   batch_.clear();
+  batchNext_ = 0;
+}
+
+void EventLoopImpl::runOutermost() {
+  for (Task& task : std::exchange(outermostTasks_, {})) task();
+}
+
+bool EventLoopImpl::poll() {
+  const bool ran = context_.poll() > 0;
+  if (context_.stopped()) context_.restart();
+  handlersThisRound_ = 0;
+  return ran;
+}
+
+void EventLoopImpl::runNested(std::chrono::milliseconds most) {
+  HF_CHECK(canNest_, "rounds are nested in posted tasks only");
+  canNest_ = false;
+  nesting_++;
+  const SteadyTime until = std::chrono::steady_clock::now() + most;
+  for (bool ready = true; ready;) {
+    runBatch();
+    runPosted();
+    runTimers();
+    ready = poll();
+    runOwn();
+    runHooks();
+    if (std::chrono::steady_clock::now() >= until) break;
+    if (ready || !ownTasks_.empty()) continue;
+    const std::lock_guard lock(mutex_);
+    ready = !inbox_.empty();
+  }
+  nesting_--;
+  canNest_ = true;
 }
 
 void EventLoopImpl::runTimers() {
@@ -151,7 +199,7 @@ void EventLoopImpl::runHooks() {
 }
 
 void EventLoopImpl::sleep() {
-  if (!ownTasks_.empty()) return;
+  if (!ownTasks_.empty() || !outermostTasks_.empty()) return;
   {
     const std::lock_guard lock(mutex_);
     if (!inbox_.empty() || stopping_) return;
@@ -165,9 +213,9 @@ void EventLoopImpl::sleep() {
 void EventLoopImpl::round() {
   runPosted();
   runTimers();
-  context_.poll();
-  if (context_.stopped()) context_.restart();
-  handlersThisRound_ = 0;
+  poll();
+  runOwn();
+  runOutermost();
   runHooks();
   sleep();
 }
@@ -214,6 +262,14 @@ void EventLoop::stop() {
 }
 
 void EventLoop::post(Task task) { impl_->post(std::move(task)); }
+
+void EventLoop::runNested(std::chrono::milliseconds most) { impl_->runNested(most); }
+
+bool EventLoop::canNest() const { return impl_->canNest_; }
+
+unsigned EventLoop::nesting() const { return impl_->nesting_; }
+
+void EventLoop::postOutermost(Task task) { impl_->outermostTasks_.push_back(std::move(task)); }
 
 bool EventLoop::isCurrent() const { return EventLoopImpl::current_ == impl_.get(); }
 

@@ -56,6 +56,12 @@ class EventLoopImpl final {
   void awaitWake();
   void round();
   void runPosted();
+  void runOwn();
+  void runBatch();
+  void runOutermost();
+  // True when a handler ran.
+  bool poll();
+  void runNested(std::chrono::milliseconds most);
   void runTimers();
   void armTimer();
   void runHooks();
@@ -74,7 +80,12 @@ class EventLoopImpl final {
   std::unordered_map<std::uint64_t, std::shared_ptr<Watch>> watches_;
   std::vector<Hook> hooks_;
   std::vector<Task> ownTasks_;
+  std::vector<Task> outermostTasks_;
+  // What is being run: a nested round goes on with it where the outer one is.
   std::vector<Task> batch_;
+  std::size_t batchNext_ = 0;
+  bool canNest_ = false;
+  unsigned nesting_ = 0;
   std::uint64_t nextId_ = 1;
   std::size_t handlersThisRound_ = 0;
   Bytes scratch_;

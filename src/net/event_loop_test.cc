@@ -171,6 +171,89 @@ TEST(EventLoop, ARoundHookRunsAfterABatchOfTasks) {
   EXPECT_TRUE(seen.isEmpty());
 }
 
+TEST(EventLoop, ANestedRoundGoesOnWithWhatTheOuterOneHasLeft) {
+  LoopThread thread;
+  std::promise<void> ended;
+  std::vector<int> order;
+  std::atomic<bool> fired = false;
+  std::atomic<int> watched = 0;
+  const int event = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::uint64_t watch = 0;
+  thread.run([&] {
+    thread.loop.post([&] {
+      order.push_back(1);
+      thread.loop.post([&] { order.push_back(5); });
+      thread.loop.addTimer(inMs(-1), [&] {
+        EXPECT_FALSE(thread.loop.canNest());
+        fired = true;
+      });
+      watch = thread.loop.watchFd(event, [&] {
+        EXPECT_FALSE(thread.loop.canNest());
+        clear(event);
+        watched++;
+        thread.loop.post([&] { order.push_back(6); });
+      });
+      ASSERT_TRUE(thread.loop.canNest());
+      EXPECT_EQ(thread.loop.nesting(), 0U);
+      thread.loop.runNested(std::chrono::milliseconds(5000));  // ends long before: nothing is ready
+      EXPECT_EQ(thread.loop.nesting(), 0U);
+      EXPECT_TRUE(thread.loop.canNest());
+      order.push_back(7);
+      ended.set_value();
+    });
+    thread.loop.post([&] {
+      EXPECT_EQ(thread.loop.nesting(), 1U);
+      order.push_back(2);
+      thread.loop.runNested(std::chrono::milliseconds(5000));
+      order.push_back(4);
+    });
+    thread.loop.post([&] {
+      EXPECT_EQ(thread.loop.nesting(), 2U);
+      order.push_back(3);
+    });
+  });
+  ASSERT_EQ(ended.get_future().wait_for(kTestPatience), std::future_status::ready);
+  EXPECT_TRUE(fired);
+  EXPECT_EQ(watched, 1);
+  // Innermost first, each thing once: 5 and 6 are run by the second nested round, before its task goes on.
+  EXPECT_EQ(order, (std::vector{1, 2, 3, 5, 6, 4, 7}));
+  thread.run([&] { thread.loop.unwatchFd(watch); });
+  ::close(event);
+}
+
+TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
+  LoopThread thread;
+  std::atomic<int> seen = 0;
+  std::promise<void> started;
+  thread.loop.post([&] {
+    started.set_value();
+    while (seen < 3) thread.loop.runNested(std::chrono::milliseconds(1));
+  });
+  started.get_future().wait();
+  for (int i = 0; i < 3; i++) thread.run([&] { seen++; });
+  std::atomic<bool> on = true;
+  std::function<void()> again = [&] {
+    if (on) thread.loop.post([&] { again(); });
+  };
+  thread.run([&] {
+    again();
+    thread.loop.runNested(std::chrono::milliseconds(20));  // never idle: the time ends it
+  });
+  on = false;
+  thread.run([] {});
+}
+
+TEST(EventLoop, WhatIsPostedOutermostWaitsForAnOrdinaryRound) {
+  LoopThread thread;
+  EventQueue<unsigned> nesting;
+  thread.run([&] {
+    thread.loop.postOutermost([&] { nesting.push(thread.loop.nesting()); });
+    thread.loop.runNested(std::chrono::milliseconds(20));
+    EXPECT_TRUE(nesting.isEmpty());
+  });
+  EXPECT_EQ(nesting.next(), 0U);
+}
+
 TEST(EventLoop, WhatWasPostedBeforeTheStopRunsAndWhatComesLaterIsDestroyed) {
   EventLoop loop;
   bool ran = false;

@@ -94,7 +94,13 @@ void HttpExchange::detach(const Error& why) {
 
 void HttpExchange::tellClosed() {
   if (std::exchange(isLost_, true) && !started_) return;
-  if (closed_ != nullptr) executor_.post([closed = closed_] { (*closed)(); });
+  if (closed_ == nullptr) return;
+  executor_.post([closed = closed_, wasStarted = started_, exchange = weak_from_this()] {
+    // Begun meanwhile, and the client still reads: it had only finished sending.
+    if (const auto it = exchange.lock(); it != nullptr && !wasStarted && it->started_ && it->connection_ != nullptr)
+      return;
+    (*closed)();
+  });
 }
 
 }  // namespace hf::net

@@ -17,7 +17,7 @@ namespace hf::net {
 
 class HttpConnection;
 
-class HttpExchange final : public Exchange {
+class HttpExchange final : public Exchange, public std::enable_shared_from_this<HttpExchange> {
  public:
   HttpExchange(std::shared_ptr<HttpConnection> connection, RequestParser::Head head, const HeadFacts& facts,
                const std::string& peerAddress, std::uint16_t peerPort);

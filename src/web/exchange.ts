@@ -8,7 +8,7 @@ import { type BodyData, type ByteSource, BodyState, takeBody } from './body.ts';
 import { flag } from './compat.ts';
 import { findHeader, textOfWire, wireText } from './headers.ts';
 import { native } from './host.ts';
-import { type IoContext, type Section, currentFrame } from './io.ts';
+import { type IoContext, type Section, currentFrame, enqueueTurn, hostFrame } from './io.ts';
 import {
   NativePromise,
   NativeUint8Array,
@@ -267,8 +267,12 @@ export function responseDrain(exchange: number): void {
   senders.get(exchange)?.drained();
 }
 
-// Runtime.responseClosed.
+// Runtime.responseClosed. As a turn, because the one that brings the request may still be queued.
 export function responseClosed(exchange: number): void {
+  enqueueTurn(hostFrame, () => clientHasGone(exchange));
+}
+
+function clientHasGone(exchange: number): void {
   const watched = abortable.get(exchange);
   if (watched !== undefined) {
     abortable.delete(exchange);

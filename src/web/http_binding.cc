@@ -91,9 +91,7 @@ struct HttpBinding::Natives {
       if (!done) return binding.closed(key);
       if (!it->second.drainWanted || it->second.writing > limits::kBodyWindowBytes / 2) return;
       it->second.drainWanted = false;
-      binding.host_.tellRuntime("responseDrain", [&](v8::Isolate* isolate, auto& out) {
-        out.push_back(v8::Number::New(isolate, static_cast<double>(key)));
-      });
+      binding.tell("responseDrain", key);
     });
     open = binding.find(info[0]);
     if (open == nullptr) return info.GetReturnValue().Set(true);
@@ -148,21 +146,7 @@ struct HttpBinding::Natives {
     if (open == nullptr) return;
     const std::weak_ptr<bool> alive = binding.alive_;
     open->exchange->readBody([&binding, alive, key = id(info)](Result<Bytes> chunk) {
-      if (alive.expired()) return;
-      binding.host_.tellRuntime("requestChunk", [&](v8::Isolate* isolate, auto& out) {
-        out.push_back(v8::Number::New(isolate, static_cast<double>(key)));
-        v8::Local<v8::ArrayBuffer> buffer;
-        if (!chunk) {
-          const bool gone = chunk.error().code == Errc::kDisconnected;
-          out.push_back(js::string(isolate, gone ? "Network connection lost." : chunk.error().message));
-        } else if (chunk->empty()) {
-          out.push_back(v8::Null(isolate));
-        } else if (js::arrayBuffer(isolate, *chunk).ToLocal(&buffer)) {
-          out.push_back(buffer);
-        } else {
-          out.push_back(js::string(isolate, "The request's body does not fit into the Worker's memory."));
-        }
-      });
+      if (!alive.expired()) binding.tellChunk(key, std::move(chunk));
     });
   }
 
@@ -203,8 +187,34 @@ void HttpBinding::closed(std::uint64_t id) {
   if (it == exchanges_.end()) return;
   // A client that has only finished sending still reads: what is not begun can be answered all the same.
   if (it->second.started) exchanges_.erase(it);
-  host_.tellRuntime("responseClosed", [&](v8::Isolate* isolate, auto& out) {
+  tell("responseClosed", id);
+}
+
+void HttpBinding::tell(const char* function, std::uint64_t id) {
+  if (host_.isSuspended()) return host_.afterTurn([this, function, id] { tell(function, id); });
+  host_.tellRuntime(function, [&](v8::Isolate* isolate, auto& out) {
     out.push_back(v8::Number::New(isolate, static_cast<double>(id)));
+  });
+}
+
+void HttpBinding::tellChunk(std::uint64_t id, Result<Bytes> chunk) {
+  if (host_.isSuspended()) {
+    host_.afterTurn([this, id, chunk = std::move(chunk)]() mutable { tellChunk(id, std::move(chunk)); });
+    return;
+  }
+  host_.tellRuntime("requestChunk", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(v8::Number::New(isolate, static_cast<double>(id)));
+    v8::Local<v8::ArrayBuffer> buffer;
+    if (!chunk) {
+      const bool gone = chunk.error().code == Errc::kDisconnected;
+      out.push_back(js::string(isolate, gone ? "Network connection lost." : chunk.error().message));
+    } else if (chunk->empty()) {
+      out.push_back(v8::Null(isolate));
+    } else if (js::arrayBuffer(isolate, *chunk).ToLocal(&buffer)) {
+      out.push_back(buffer);
+    } else {
+      out.push_back(js::string(isolate, "The request's body does not fit into the Worker's memory."));
+    }
   });
 }
 

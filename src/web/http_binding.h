@@ -43,6 +43,8 @@ class HttpBinding final {
 
   Open* find(v8::Local<v8::Value> id);
   void closed(std::uint64_t id);
+  void tell(const char* function, std::uint64_t id);
+  void tellChunk(std::uint64_t id, Result<Bytes> chunk);
 
   PipeTable& pipes_;
   BindingHost& host_;

@@ -86,6 +86,10 @@ void PipeBinding::abortAll() {
 
 void PipeBinding::onPipeMessage(PipeEnd end, PipeMessage message) {
   static constexpr const char* kKinds[] = {"text", "binary", "close", "gone", "error"};
+  if (host_.isSuspended()) {
+    host_.afterTurn([this, end, message = std::move(message)]() mutable { onPipeMessage(end, std::move(message)); });
+    return;
+  }
   if (message.kind == PipeKind::kGone) attached_.erase(end);
   host_.tellRuntime("socketEvent", [&](v8::Isolate* isolate, v8::LocalVector<v8::Value>& out) {
     out.push_back(v8::Number::New(isolate, static_cast<double>(end)));

@@ -75,6 +75,7 @@ Isolate::Isolate(Shard& shard, IsolateAddress address, std::shared_ptr<const cat
       http_(shard.pipes(), *this) {}
 
 Isolate::~Isolate() {
+  if (drained_ != nullptr) drained_();
   http_.failAll();
   pipes_.abortAll();
   databases_.closeAll();
@@ -114,11 +115,11 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   };
   options.onCondemned = [this](js::Condemned) { condemn(); };
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
-  environment_->setAfterNodeWork([this] { pump(); });
+  environment_->setAfterNodeWork([this] { schedulePump(); });
   HF_TRY_VOID(startRuntime(snapshot, purpose));
   environment_->forbidCodeGeneration();
   HF_TRY_VOID(startModules());
-  if (purpose == Purpose::kServe) pump();
+  if (purpose == Purpose::kServe) schedulePump();
   return {};
 }
 
@@ -312,9 +313,13 @@ v8::MaybeLocal<Value> Isolate::callRuntime(const char* function, const Fill& fil
   Local<Value> result;
   v8::TryCatch caught(isolate);
   const Local<Context> context = environment_->context();
-  if (!runtimeFunction(function)
-           ->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data())
-           .ToLocal(&result)) {
+  // What C++ was doing when it called is not to be met half done by others.
+  const bool returned = environment_->withoutSharing([&] {
+    return runtimeFunction(function)
+        ->Call(context, runtime_.Get(isolate), static_cast<int>(arguments.size()), arguments.data())
+        .ToLocal(&result);
+  });
+  if (!returned) {
     if (!caught.HasTerminated()) {
       shard_.dependencies().log.error(
           "the runtime threw",
@@ -327,6 +332,7 @@ v8::MaybeLocal<Value> Isolate::callRuntime(const char* function, const Fill& fil
 
 void Isolate::tellRuntime(const char* function, const Fill& arguments) {
   if (condemned_ || runtime_.IsEmpty()) return;
+  HF_CHECK(!isSuspended(), "what enters an isolate waits for its turn");
   if (inside_) {
     callRuntime(function, arguments);
     return;
@@ -336,7 +342,16 @@ void Isolate::tellRuntime(const char* function, const Fill& arguments) {
     callRuntime(function, arguments);
     inside_ = false;
   });
-  pump();
+  schedulePump();
+}
+
+void Isolate::schedulePump() {
+  if (std::exchange(scheduled_, true)) return;
+  shard_.loop().post([&shard = shard_, address = address_, this] {
+    if (!shard.isLive(address)) return;
+    scheduled_ = false;
+    pump();
+  });
 }
 
 void Isolate::pump() {
@@ -349,19 +364,12 @@ void Isolate::pump() {
     bool more = true;
     for (int i = 0; more; i++) {
       if (i == kTurnsPerRound) {
-        if (!std::exchange(continuing_, true)) {
-          shard_.loop().post([&shard = shard_, address = address_, this] {
-            if (shard.isLive(address)) {
-              continuing_ = false;
-              pump();
-            }
-          });
-        }
+        schedulePump();
         break;
       }
       awake_ = false;
       more = false;
-      const bool finished = environment_->turn([&] {
+      const bool finished = environment_->turnThatShares([&] {
         v8::HandleScope scope(isolate);
         Local<Value> result;
         if (runtimeFunction("runTurn")->Call(context, runtime_.Get(isolate), 0, nullptr).ToLocal(&result)) {
@@ -374,12 +382,17 @@ void Isolate::pump() {
       }
       databases_.endTurn();
       failPending();
+      runAfterTurn();
       more = more || awake_;
     }
     inside_ = false;
   });
   pumping_ = false;
-  if (retired_ && !condemned_ && activity() == 0) shard_.dispose(address_);
+  if (!condemned_ && isDone()) shard_.dispose(address_);
+}
+
+void Isolate::runAfterTurn() {
+  for (Task& task : std::exchange(afterTurn_, {})) task();
 }
 
 void Isolate::failPending() {
@@ -393,14 +406,18 @@ void Isolate::failPending() {
 }
 
 void Isolate::condemn() {
+  if (isSuspended()) return;  // its turn ends when it goes on, and pump() comes here
   if (std::exchange(condemned_, true)) return;
   const std::string why(js::condemnedText(environment_->condemned()));
   shard_.dependencies().log.error("isolate terminated",
                                   {{"script", version_->scriptName}, {"version", version_->id}, {"reason", why}});
   // What its objects wrote in the turn that was cut is dropped; what they had committed stays.
   databases_.closeAll();
+  runAfterTurn();
   shard_.dispose(address_);
 }
+
+bool Isolate::isDone() { return condemned_ || (retired_ && !scheduled_ && activity() == 0); }
 
 std::size_t Isolate::activity() {
   if (condemned_ || runtime_.IsEmpty()) return 0;
@@ -426,8 +443,17 @@ std::size_t Isolate::activity() {
 // --- what happens to the isolate
 
 void Isolate::fetch(FetchRequest request) {
-  const auto exchange = request.exchange;
-  const std::uint64_t id = http_.add(exchange);
+  // At once, so that a client is told when the turn that is under way ends the isolate.
+  const std::uint64_t id = http_.add(request.exchange);
+  if (isSuspended()) {
+    afterTurn([this, id, request = std::move(request)]() mutable { tellFetch(id, std::move(request)); });
+  } else {
+    tellFetch(id, std::move(request));
+  }
+}
+
+void Isolate::tellFetch(std::uint64_t id, FetchRequest request) {
+  const auto& exchange = request.exchange;
   const std::optional<std::uint64_t> length = exchange->contentLength();
   const double bodyLength = !exchange->hasBody() ? -1 : (length ? static_cast<double>(*length) : -2);
   tellRuntime("fetch", [&](v8::Isolate* isolate, auto& out) {
@@ -444,6 +470,7 @@ void Isolate::fetch(FetchRequest request) {
 }
 
 void Isolate::message(const Message& message) {
+  if (isSuspended()) return afterTurn([this, message] { this->message(message); });
   tellRuntime("message", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
     if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value))
@@ -454,6 +481,7 @@ void Isolate::message(const Message& message) {
 }
 
 void Isolate::actorMessage(const ObjectKey& object, const std::string& name, const Message& message) {
+  if (isSuspended()) return afterTurn([this, object, name, message] { actorMessage(object, name, message); });
   tellRuntime("actorMessage", [&](v8::Isolate* isolate, auto& out) {
     Local<Value> value;
     if (!serializer_->deserialize(isolate->GetCurrentContext(), message.bytes).ToLocal(&value))
@@ -467,12 +495,14 @@ void Isolate::actorMessage(const ObjectKey& object, const std::string& name, con
 }
 
 void Isolate::peerGone(IsolateAddress address) {
+  if (isSuspended()) return afterTurn([this, address] { peerGone(address); });
   tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
     out.push_back(v8::Number::New(isolate, static_cast<double>(address)));
   });
 }
 
 void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
+  if (isSuspended()) return afterTurn([this, commits] { durable(commits); });
   tellRuntime("durable", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> pairs(isolate);
     pairs.reserve(commits.size() * 2);
@@ -485,6 +515,9 @@ void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
 }
 
 void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount) {
+  if (isSuspended()) {
+    return afterTurn([this, object, name, scheduledAt, retryCount] { alarm(object, name, scheduledAt, retryCount); });
+  }
   tellRuntime("alarm", [&](v8::Isolate* isolate, auto& out) {
     out.push_back(js::string(isolate, object.ns.hex()));
     out.push_back(js::string(isolate, object.id.hex()));
@@ -496,6 +529,7 @@ void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs sch
 
 void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
   retired_ = true;
+  if (isSuspended()) return afterTurn([this, mode, deadline] { codeUpdated(mode, deadline); });
   tellRuntime("codeUpdated", [&](v8::Isolate* isolate, auto& out) {
     out.push_back(js::string(isolate, mode == catalog::CodeUpdateMode::kDeferred ? "deferred" : "now"));
     out.push_back(v8::Number::New(isolate, static_cast<double>(deadline)));
@@ -503,6 +537,7 @@ void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
 }
 
 void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
+  if (isSuspended()) return afterTurn([this, namespaces] { namespacesDeleted(namespaces); });
   tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> list(isolate);
     for (const NamespaceId& ns : namespaces) list.push_back(js::string(isolate, ns.hex()));
@@ -518,10 +553,14 @@ void Isolate::failDatabases(const Error& why) {
     failPending();
     inside_ = false;
   });
-  pump();
+  schedulePump();
 }
 
 void Isolate::drain(Task done) {
+  if (isSuspended()) {
+    drained_ = std::move(done);  // also when the turn ends the isolate
+    return afterTurn([this] { drain(std::exchange(drained_, nullptr)); });
+  }
   if (condemned_ || runtime_.IsEmpty()) {
     done();
     return;

@@ -1,9 +1,11 @@
 // One worker isolate: a script version on a shard, with its entrypoint and all its objects there.
 // C++'s side of `Native` and `Runtime` (web/native.ts): every call that crosses goes through here.
 // Thread:  its shard's.
-// Turns:   into() lets C++ tell the runtime something; then pump() runs the queued turns, each in a CallbackScope of
-// its
-//          own, and after each commits what it wrote.
+// Turns:   tellRuntime() lets C++ tell the runtime something, which only queues. pump(), a task of the shard's loop,
+// runs
+//          the queued turns, each in a CallbackScope of its own, and after each commits what it wrote.
+// Long turns are suspended now and then, and the shard's loop runs nested in them. What happens to a suspended isolate
+//          waits, in order, until its turn has ended (afterTurn); whatever enters the isolate asks isSuspended() first.
 #pragma once
 
 #include <v8.h>
@@ -53,8 +55,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // Every open database is to be reset: the ledger is poisoned.
   void failDatabases(const Error& why);
   void drain(Task done);
-  // Requests, objects and tasks that still need this isolate.
-  [[nodiscard]] std::size_t activity();
+  // Terminated, or retired and without requests, objects and tasks that still need it.
+  [[nodiscard]] bool isDone();
   // The database of an object that this isolate has open.
   [[nodiscard]] actor::DatabaseTable& databases() { return databases_; }
   // Commits what C++ wrote into databases().
@@ -69,6 +71,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // BindingHost
   void tellRuntime(const char* function,
                    const std::function<void(v8::Isolate*, v8::LocalVector<v8::Value>&)>& arguments) override;
+  [[nodiscard]] bool isSuspended() const override { return environment_ != nullptr && environment_->isSuspended(); }
+  void afterTurn(Task task) override { afterTurn_.push_back(std::move(task)); }
 
  private:
   struct Natives;
@@ -85,9 +89,14 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
                                      Purpose purpose);
   Result<void> readExports(v8::Local<v8::Context> context, v8::Local<v8::Value> reports);
   v8::Local<v8::Function> runtimeFunction(const char* name);
+  void tellFetch(std::uint64_t id, FetchRequest request);
+  [[nodiscard]] std::size_t activity();
   // Calls a function of the runtime; must be inside the isolate. Empty when it was terminated.
   v8::MaybeLocal<v8::Value> callRuntime(const char* function, const Fill& fill);
+  // Only ever as a task of the loop: callers up the stack iterate over what turns may change.
   void pump();
+  void schedulePump();
+  void runAfterTurn();
   void failPending();
   void condemn();
   [[nodiscard]] std::string describe(v8::Local<v8::Context> context, v8::Local<v8::Value> error);
@@ -108,11 +117,12 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
   std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
+  std::vector<Task> afterTurn_;
   Task drained_;
   bool inside_ = false;
   bool pumping_ = false;
-  bool awake_ = false;       // the runtime has queued a turn
-  bool continuing_ = false;  // a posted task will pump on
+  bool awake_ = false;      // the runtime has queued a turn
+  bool scheduled_ = false;  // a posted task will pump
   bool condemned_ = false;
   bool retired_ = false;
 };

@@ -43,12 +43,7 @@ struct Isolate::Natives {
   static void wake(const Info& info) {
     Isolate& isolate = self(info);
     isolate.awake_ = true;
-    if (isolate.inside_ || std::exchange(isolate.continuing_, true)) return;
-    isolate.shard_.loop().post([&shard = isolate.shard_, address = isolate.address_, it = &isolate] {
-      if (!shard.isLive(address)) return;
-      it->continuing_ = false;
-      it->pump();
-    });
+    if (!isolate.inside_) isolate.schedulePump();
   }
 
   // --- log

@@ -164,6 +164,11 @@ void Shard::dispose(IsolateAddress address) {
 void Shard::free(IsolateAddress address) {
   const auto it = isolates_.find(address);
   if (it == isolates_.end()) return;
+  if (it->second->isSuspended()) {
+    it->second->afterTurn([this, address] { dispose(address); });
+    return;
+  }
+  if (!it->second->isDone()) return;  // it was, and has got more to do since: its next pump asks again
   const std::unique_ptr<Isolate> isolate = std::move(it->second);
   isolates_.erase(it);
   std::erase_if(byVersion_, [&](const auto& entry) { return entry.second == address; });
@@ -174,7 +179,6 @@ void Shard::free(IsolateAddress address) {
     Shard* peer = &group_.shard(i);
     peer->loop().post([peer, address] { peer->onPeerGone(address); });
   }
-  if (drained_ != nullptr) finishDrain();
 }
 
 void Shard::onPeerGone(IsolateAddress address) {
@@ -187,6 +191,7 @@ void Shard::onPeerGone(IsolateAddress address) {
 
 void Shard::clear() {
   HF_CHECK(loop_.isCurrent(), "isolates are freed on their own thread");
+  HF_CHECK(loop_.nesting() == 0, "no turn is under way when isolates are freed");
   drained_ = nullptr;
   byVersion_.clear();
   std::vector<IsolateAddress> present;
@@ -377,6 +382,9 @@ void Shard::clearStoredAlarm(const ObjectKey& object, const std::string& name, W
   Isolate* owner = nullptr;
   if (const auto address = actors_.ownerOf(object)) {
     if (const auto it = isolates_.find(*address); it != isolates_.end()) owner = it->second.get();
+  }
+  if (owner != nullptr && owner->isSuspended()) {
+    return owner->afterTurn([this, object, name, at] { clearStoredAlarm(object, name, at); });
   }
   if (storage::Database* open = owner == nullptr ? nullptr : owner->databases().find(object)) {
     done = clear(*open);

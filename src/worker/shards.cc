@@ -112,8 +112,11 @@ class ShardsImpl final : public Shards, public ShardGroup {
     for (const auto& owned : shards_) {
       Shard* shard = owned.get();
       shard->loop().post([shard] {
-        shard->clear();
-        shard->loop().stop();
+        // A turn that is suspended ends first.
+        shard->loop().postOutermost([shard] {
+          shard->clear();
+          shard->loop().stop();
+        });
       });
     }
     for (const auto& shard : shards_) shard->join();
