@@ -1,7 +1,7 @@
 #include "base/object_id.h"
 
 // The hash itself: through EVP every call looks its algorithm up by name, which costs ten times the hashing.
-#define OPENSSL_SUPPRESS_DEPRECATED
+#define OPENSSL_SUPPRESS_DEPRECATED  // NOLINT(readability-identifier-naming): its name is OpenSSL's
 #include <openssl/sha.h>
 
 #include <algorithm>
