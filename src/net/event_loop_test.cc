@@ -56,8 +56,7 @@ TEST(EventLoop, TasksOfEachPosterRunInOrderOnTheLoopsThread) {
 TEST(EventLoop, ATaskThatPostsForEverStarvesNeitherTimersNorOthers) {
   LoopThread thread;
   std::promise<void> timer;
-  std::atomic<bool> on = true;
-  std::function<void()> again = [&] {
+  again = [&] {
     if (on) thread.loop.post([&] { again(); });
   };
   thread.run([&] {
@@ -222,9 +221,12 @@ TEST(EventLoop, ANestedRoundGoesOnWithWhatTheOuterOneHasLeft) {
 }
 
 TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
-  LoopThread thread;
+  // Before the thread, which is joined first: its outermost task still looks at them.
   std::atomic<int> seen = 0;
+  std::atomic<bool> on = true;
+  std::function<void()> again;
   std::promise<void> started;
+  LoopThread thread;
   thread.loop.post([&] {
     started.set_value();
     while (seen < 3) thread.loop.runNested(std::chrono::milliseconds(1));
@@ -244,8 +246,8 @@ TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
 }
 
 TEST(EventLoop, WhatIsPostedOutermostWaitsForAnOrdinaryRound) {
-  LoopThread thread;
   EventQueue<unsigned> nesting;
+  LoopThread thread;
   thread.run([&] {
     thread.loop.postOutermost([&] { nesting.push(thread.loop.nesting()); });
     thread.loop.runNested(std::chrono::milliseconds(20));
