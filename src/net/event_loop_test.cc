@@ -233,8 +233,7 @@ TEST(EventLoop, ANestedRoundRunsTasksOfOtherThreadsAndEndsInTime) {
   });
   started.get_future().wait();
   for (int i = 0; i < 3; i++) thread.run([&] { seen++; });
-  std::atomic<bool> on = true;
-  std::function<void()> again = [&] {
+  again = [&] {
     if (on) thread.loop.post([&] { again(); });
   };
   thread.run([&] {
