@@ -56,7 +56,8 @@ TEST(EventLoop, TasksOfEachPosterRunInOrderOnTheLoopsThread) {
 TEST(EventLoop, ATaskThatPostsForEverStarvesNeitherTimersNorOthers) {
   LoopThread thread;
   std::promise<void> timer;
-  again = [&] {
+  std::atomic<bool> on = true;
+  std::function<void()> again = [&] {
     if (on) thread.loop.post([&] { again(); });
   };
   thread.run([&] {
