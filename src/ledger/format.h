@@ -15,12 +15,14 @@
 
 namespace hf::ledger {
 
-// Batches start at multiples of this: what is durable is never written over, not even with the same bytes, and the
-// page cache need not read before it writes.
+// Segment headers have a block each; segments are whole blocks.
 inline constexpr std::uint64_t kBlockBytes = 4096;
-inline constexpr std::uint32_t kFormatVersion = 1;
+// Batches start at multiples of this, the least that a disk writes whole: a sector that holds what is durable is never
+// written over with other bytes. A small commit so costs one sector, also where segments become history.
+inline constexpr std::uint64_t kSectorBytes = 512;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
-inline constexpr std::uint64_t alignUp(std::uint64_t bytes) { return (bytes + kBlockBytes - 1) & ~(kBlockBytes - 1); }
+inline constexpr std::uint64_t alignUp(std::uint64_t bytes) { return (bytes + kSectorBytes - 1) & ~(kSectorBytes - 1); }
 
 using LedgerId = std::array<std::uint8_t, 16>;
 
@@ -42,7 +44,7 @@ static_assert(std::is_trivially_copyable_v<SegmentHeader>);
 static_assert(sizeof(SegmentHeader) == 72 && offsetof(SegmentHeader, check) == 64);
 inline constexpr std::uint64_t kSegmentDataStart = 2 * kBlockBytes;
 
-// Starts a block; the payload follows at once, zeros fill the last block.
+// Starts a sector; the payload follows at once, zeros fill the last sector.
 struct BatchHeader {
   static constexpr std::uint32_t kMagic = 0x63744248;  // "HBtc"
   std::uint32_t magic = kMagic;
@@ -50,11 +52,12 @@ struct BatchHeader {
   std::uint64_t position = 0;      // of the payload's first byte
   std::uint32_t firstRecord = 0;   // offset in the payload at which a record starts; payloadBytes if none does
   std::uint32_t recordStarts = 0;  // how many records start in the payload
+  std::int64_t time = 0;           // when it was written: milliseconds since the epoch, never less than that before it
   std::uint64_t payloadCheck = 0;  // seeded with the segment's salt
   std::uint64_t check = 0;         // of the fields above, seeded with the segment's salt
 };
 static_assert(std::is_trivially_copyable_v<BatchHeader>);
-static_assert(sizeof(BatchHeader) == 40 && offsetof(BatchHeader, check) == 32);
+static_assert(sizeof(BatchHeader) == 48 && offsetof(BatchHeader, check) == 40);
 
 // The file "mark", replaced whole.
 struct Mark {
@@ -64,10 +67,12 @@ struct Mark {
   std::uint32_t reserved = 0;
   LedgerId ledger{};
   std::uint64_t retired = 0;  // records that end at or below it are not replayed
-  std::uint64_t check = 0;    // of the fields above
+  std::uint64_t durable = 0;  // what was durable when this was written: a ledger that ends before it has lost something
+  std::uint64_t sequence = 0;  // of the newest segment then, which must be there
+  std::uint64_t check = 0;     // of the fields above
 };
 static_assert(std::is_trivially_copyable_v<Mark>);
-static_assert(sizeof(Mark) == 48 && offsetof(Mark, check) == 40);
+static_assert(sizeof(Mark) == 64 && offsetof(Mark, check) == 56);
 
 template <class T>
 BytesView objectBytes(const T& object) {
@@ -101,7 +106,7 @@ inline constexpr std::uint64_t diskBytesBound(std::uint64_t queued, std::uint64_
   if (queued == 0) return 0;
   const std::uint64_t crossings = 2 + (queued / (segmentBytes / 2));
   const std::uint64_t batches = 1 + (queued / kBatchPayloadBytesMax) + crossings;
-  return queued + (batches * (sizeof(BatchHeader) + kBlockBytes));
+  return queued + (batches * (sizeof(BatchHeader) + kSectorBytes));
 }
 
 inline constexpr std::string_view kMarkName = "mark";

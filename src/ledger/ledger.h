@@ -60,11 +60,29 @@ struct AlarmChange {
 // One transaction of one object. Borrowed bytes live until append returns.
 struct CommitRecord {
   ObjectKey object;
-  std::uint64_t transaction = 0;  // the object's own count, from 1, without gaps
+  std::uint64_t transaction = 0;  // the object's own count since it was opened or recovered, without gaps
   std::uint32_t pageCount = 0;    // database size after it
   bool reset = false;             // deleteAll: the database starts anew with these pages only
+  bool endsRestore = false;       // the object's RestoreRequest has been carried out by this commit
   std::vector<PageImage> pages;
   std::optional<AlarmChange> alarm;
+};
+
+// What a checkpoint is about to overwrite in an object's file: the file's pages as they were at `from`. With the
+// commits after `from` it leads back to any point between (docs/formats/history.md). Kept for history only.
+struct UndoRecord {
+  ObjectKey object;
+  Position from;                 // the file was complete as of this position
+  std::uint32_t filePages = 0;   // its size then
+  std::vector<PageImage> pages;  // whole
+};
+
+// The object is to be taken back to a bookmark when it is opened next; nullopt: not any more.
+struct RestoreRequest {
+  ObjectKey object;
+  std::optional<Position> to;
+
+  friend bool operator==(const RestoreRequest&, const RestoreRequest&) = default;
 };
 
 // Every object of the namespace is gone, with everything it held, as of this record.
@@ -101,8 +119,17 @@ struct RecoveredCommit {
   std::uint64_t transaction = 0;
   std::uint32_t pageCount = 0;
   bool reset = false;
+  bool endsRestore = false;
   std::vector<RecoveredPage> pages;
   std::optional<AlarmChange> alarm;
+};
+
+struct RecoveredUndo {
+  Position end;
+  ObjectKey object;
+  Position from;
+  std::uint32_t filePages = 0;
+  std::vector<RecoveredPage> pages;  // whole
 };
 
 // Receives what survived, in the order in which it was appended. An error ends recovery with that error.
@@ -111,7 +138,22 @@ class Replayer {
   virtual ~Replayer() = default;
   virtual Result<void> onCommit(const RecoveredCommit& commit) = 0;
   virtual Result<void> onNamespaceDeleted(const NamespaceDeletion& deletion, Position end) = 0;
+  // Of no consequence to who keeps no history.
+  virtual Result<void> onUndo(const RecoveredUndo&) { return {}; }
+  virtual Result<void> onRestoreRequest(const RestoreRequest&) { return {}; }
 };
+
+// Receives records as they lie in the ledger.
+class RecordSink {
+ public:
+  virtual ~RecordSink() = default;
+  // `time`: of the batch that made it durable; never goes back. `record` is valid until it returns.
+  virtual Result<void> onRecord(BytesView record, Position end, WallMs time) = 0;
+};
+
+// Who does the work that is not the caller's: threads of the ledger's own, or whoever calls step(), so that a simulator
+// can run it all on one thread.
+enum class Drive : std::uint8_t { kThreads, kSteps };
 
 struct LedgerOptions {
   std::string directory;                             // made if missing; holds nothing else
@@ -121,6 +163,8 @@ struct LedgerOptions {
   // Encoded records that may wait for the disk. One record may exceed it when it arrives below it.
   std::size_t queueBytesMax = 64ULL * 1024 * 1024;
   Random* random = &systemRandom();
+  const Clock* clock = &systemClock();
+  Drive drive = Drive::kThreads;
 };
 
 // What openLedger found.
@@ -148,6 +192,8 @@ class Ledger {
   // Accepted, not yet durable. Returns the position that durable() must reach (the record's end).
   virtual Result<Position> append(const CommitRecord& record) = 0;
   virtual Result<Position> append(const NamespaceDeletion& deletion) = 0;
+  virtual Result<Position> append(const UndoRecord& undo) = 0;
+  virtual Result<Position> append(const RestoreRequest& request) = 0;
 
   // The end of the last accepted record, and of the last durable one. Both are ends of records.
   [[nodiscard]] virtual Position tail() const = 0;
@@ -166,12 +212,25 @@ class Ledger {
   // a time, not a shard. An error (kNoSpace, kIo) changes nothing that matters: the next call may pass.
   virtual Result<void> retire(Position upTo) = 0;
   [[nodiscard]] virtual Position retired() const = 0;
+  // Hands over the records that end after `from`, up to and including the one that ends at `to`: ends of records, the
+  // first not retired (or held), the second durable. Blocks on the disk. kCorrupt if they cannot be read any more.
+  virtual Result<void> read(Position from, Position to, RecordSink& sink) = 0;
+  // While it lives, the segments with what is not retired now are not reused: they can be read and copied.
+  class Hold {
+   public:
+    virtual ~Hold() = default;
+    [[nodiscard]] virtual Position from() const = 0;
+  };
+  virtual std::unique_ptr<Hold> hold() = 0;
   // Bytes of records that a recovery would replay: what decides when to checkpoint.
   [[nodiscard]] std::uint64_t bytesSinceRetired() const { return tail().value - retired().value; }
 
   // kNoSpace, with the last refusal, while records are refused for want of space and there is still none. Asks the
   // disk: not on a shard.
   [[nodiscard]] virtual Result<void> hasSpace() { return {}; }
+
+  // Drive::kSteps: one piece of the work of the ledger's threads. False: there is none. waitDurable does what it needs.
+  virtual bool step() { return false; }
 
   [[nodiscard]] virtual LedgerStats stats() const = 0;
   [[nodiscard]] virtual const RecoveryReport& recovery() const = 0;

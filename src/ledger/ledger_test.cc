@@ -389,5 +389,79 @@ TEST_F(LedgerTest, TheSegmentSizeMayChangeBetweenRuns) {
   }
 }
 
+class CollectingSink final : public RecordSink {
+ public:
+  std::vector<std::uint64_t> ends;
+  std::vector<WallMs> times;
+  Result<void> onRecord(BytesView record, Position end, WallMs time) override {
+    EXPECT_EQ(objectOf(record), keyOf(1));
+    ends.push_back(end.value);
+    times.push_back(time);
+    return {};
+  }
+};
+
+TEST_F(LedgerTest, ReadsAnyPartThatIsNotRetiredOrIsHeld) {
+  auto ledger = open();
+  std::vector<std::uint64_t> ends;
+  for (int i = 0; i < 60; i++) ends.push_back(append(*ledger).value);  // over several segments
+  ASSERT_TRUE(ledger->waitDurable(Position{ends.back()}));
+  const auto part = [&](std::size_t from, std::size_t to) {
+    return std::vector<std::uint64_t>(ends.begin() + static_cast<std::ptrdiff_t>(from),
+                                      ends.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  for (const auto& [from, to] : {std::pair<std::size_t, std::size_t>{0, 60}, {1, 2}, {17, 43}, {59, 60}}) {
+    CollectingSink sink;
+    const auto read = ledger->read(Position{from == 0 ? 0 : ends[from - 1]}, Position{ends[to - 1]}, sink);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(sink.ends, part(from, to));
+    EXPECT_TRUE(std::ranges::is_sorted(sink.times));
+    EXPECT_GT(sink.times.front(), 0);
+  }
+  auto held = ledger->hold();
+  EXPECT_EQ(held->from(), Position{0});
+  ASSERT_TRUE(ledger->retire(Position{ends[49]}));
+  CollectingSink sink;
+  ASSERT_TRUE(ledger->read(held->from(), Position{ends[59]}, sink));
+  EXPECT_EQ(sink.ends, ends);
+  held.reset();
+  ASSERT_TRUE(ledger->retire(Position{ends[50]}));
+  EXPECT_EQ(ledger->read(Position{0}, Position{ends[59]}, sink).error().code, Errc::kNotFound);
+}
+
+TEST_F(LedgerTest, DrivenByStepsDoesNothingByItself) {
+  LedgerOptions options = smallOptions();
+  options.drive = Drive::kSteps;
+  auto ledger = *openLedger(disk, options, replayed);
+  const Position end = append(*ledger);
+  EXPECT_EQ(ledger->durable(), Position{0});
+  EXPECT_TRUE(ledger->step());
+  EXPECT_EQ(ledger->durable(), end);
+  EXPECT_TRUE(ledger->step());  // the spare segment
+  EXPECT_FALSE(ledger->step());
+  const Position next = append(*ledger);
+  ASSERT_TRUE(ledger->waitDurable(next));
+  append(*ledger);
+  ledger.reset();
+  open();
+  EXPECT_EQ(replayed.commits.size(), 3U);
+}
+
+TEST_F(LedgerTest, SmallCommitsTakeASectorEach) {
+  auto ledger = open();
+  Bytes page(kPageBytes, 1);
+  ASSERT_TRUE(ledger->waitDurable(*ledger->append(commitOf(keyOf(1), ++transaction, page))));
+  const std::uint64_t syncs = ledger->stats().syncs;
+  for (int i = 0; i < 90; i++) {
+    const Bytes before = page;
+    page[100] = static_cast<std::uint8_t>(i);
+    CommitRecord record = commitOf(keyOf(1), ++transaction, page);
+    record.pages[0].previous = before;
+    ASSERT_TRUE(ledger->waitDurable(*ledger->append(record)));
+  }
+  EXPECT_EQ(ledger->stats().syncs, syncs + 90);
+  EXPECT_EQ(ledger->stats().segments, 1U) << "of 64 KiB, 56 KiB of them for batches";
+}
+
 }  // namespace
 }  // namespace hf::ledger

@@ -7,11 +7,13 @@
 
 #include "base/check.h"
 #include "ledger/record.h"
+#include "ledger/segment_scanner.h"
 
 namespace hf::ledger {
 namespace {
 
 constexpr std::uint64_t kOpenEnd = std::numeric_limits<std::uint64_t>::max();
+constexpr std::size_t kScratchBytesKept = 1024UL * 1024;
 // Encoded records are built here before they are queued; a large one's memory is not kept.
 thread_local Bytes scratch;
 
@@ -31,13 +33,18 @@ LocalLedger::LocalLedger(Disk& disk, LedgerOptions options, Recovered recovered)
       durable_(recovered.tail),
       retired_(recovered.retired),
       lastSequence_(recovered.lastSequence),
-      taken_(recovered.tail) {
+      taken_(recovered.tail),
+      lastTime_(recovered.time) {
   for (LiveSegment& segment : recovered.live) live_.push_back(std::move(segment));
 }
 
 LocalLedger::~LocalLedger() {
+  if (options_.drive == Drive::kSteps) {
+    while (!queue_.isEmpty() && !poisoned_) writeOne(planWrite());
+  }
   {
     const std::scoped_lock lock(mutex_);
+    HF_CHECK(holds_.empty(), "what reads the ledger ends before it");
     stopping_ = true;
   }
   arrived_.notify_all();
@@ -53,20 +60,24 @@ Result<void> LocalLedger::start(std::vector<std::unique_ptr<SegmentFile>> spares
   }
   // Those that could not be reserved are of another size than the pool's, and removed.
   HF_TRY_VOID(pool_.giveBack(std::move(spares)));
+  if (options_.drive == Drive::kSteps) return {};
   pool_.start();
   writer_ = std::jthread([this] { writeLoop(); });
   return {};
 }
 
-Result<Position> LocalLedger::append(const CommitRecord& record) {
+template <class Record>
+Result<Position> LocalLedger::encodeAndPush(const Record& record) {
   encodeRecord(record, scratch);
-  return push(scratch);
+  Result<Position> end = push(scratch);
+  if (scratch.capacity() > kScratchBytesKept) Bytes().swap(scratch);
+  return end;
 }
 
-Result<Position> LocalLedger::append(const NamespaceDeletion& deletion) {
-  encodeRecord(deletion, scratch);
-  return push(scratch);
-}
+Result<Position> LocalLedger::append(const CommitRecord& record) { return encodeAndPush(record); }
+Result<Position> LocalLedger::append(const NamespaceDeletion& deletion) { return encodeAndPush(deletion); }
+Result<Position> LocalLedger::append(const UndoRecord& undo) { return encodeAndPush(undo); }
+Result<Position> LocalLedger::append(const RestoreRequest& request) { return encodeAndPush(request); }
 
 Result<Position> LocalLedger::push(Bytes& record) {
   if (record.size() > kRecordBytesMax) {
@@ -115,9 +126,27 @@ void LocalLedger::writeLoop() {
       if (queue_.isEmpty()) return;
       plan = planWrite();
     }
-    if (const Result<void> written = write(plan); !written) return poison(written.error());
-    publish(plan);
+    writeOne(std::move(plan));
+    const std::scoped_lock lock(mutex_);
+    if (poisoned_) return;
   }
+}
+
+void LocalLedger::writeOne(Write plan) {
+  if (const Result<void> written = write(plan); !written) return poison(written.error());
+  publish(plan);
+  // From now on the segment must be there. A mark that cannot be written is written by the next retirement.
+  if (plan.header) HF_IGNORE(mark(), "nothing depends on it");
+}
+
+bool LocalLedger::step() {
+  HF_CHECK(options_.drive == Drive::kSteps, "the ledger's threads do their work themselves");
+  if (poisoned_) return false;
+  if (!queue_.isEmpty()) {
+    writeOne(planWrite());
+    return true;
+  }
+  return pool_.step();
 }
 
 LocalLedger::Write LocalLedger::planWrite() {
@@ -126,12 +155,14 @@ LocalLedger::Write LocalLedger::planWrite() {
     activateSegment();
     plan.header = active_;
   }
-  HF_CHECK(activeLeft_ >= kBlockBytes && activeLeft_ % kBlockBytes == 0, "batches fill whole blocks");
+  HF_CHECK(activeLeft_ >= kSectorBytes && activeLeft_ % kSectorBytes == 0, "batches fill whole sectors");
   const std::uint64_t room = std::min(activeLeft_, kBatchDiskBytesMax) - sizeof(BatchHeader);
   plan.batch = queue_.take(room);
   plan.segment = live_.back().file.get();
   plan.salt = active_.salt;
   plan.position = taken_;
+  lastTime_ = std::max(lastTime_, options_.clock->wallMs());
+  plan.time = lastTime_;
   plan.offset = activeOffset_;
   const std::uint64_t diskBytes = alignUp(sizeof(BatchHeader) + plan.batch.bytes);
   activeOffset_ += diskBytes;
@@ -153,7 +184,7 @@ void LocalLedger::activateSegment() {
   seal(active_);
   activeOffset_ = kSegmentDataStart;
   activeLeft_ = file->bytes - kSegmentDataStart;
-  live_.push_back({.file = std::move(file), .start = taken_, .end = kOpenEnd});
+  live_.push_back({.file = std::move(file), .header = active_, .end = kOpenEnd});
   isActive_ = true;
 }
 
@@ -165,6 +196,7 @@ Result<void> LocalLedger::write(const Write& plan) {
   header.position = plan.position;
   header.firstRecord = static_cast<std::uint32_t>(batch.firstRecord);
   header.recordStarts = batch.recordStarts;
+  header.time = plan.time;
   header.payloadCheck = checksum(batch.parts, plan.salt);
   seal(header, plan.salt);
 
@@ -219,27 +251,106 @@ void LocalLedger::poison(const Error& why) {
 }
 
 Result<void> LocalLedger::waitDurable(Position position) {
-  std::unique_lock lock(mutex_);
   HF_CHECK(position.value <= tail_, "what was not accepted will never be durable");
+  if (options_.drive == Drive::kSteps) {
+    while (durable_ < position.value && !poisoned_) writeOne(planWrite());
+  }
+  std::unique_lock lock(mutex_);
   durableChanged_.wait(lock, [&] { return durable_ >= position.value || poisoned_; });
   if (durable_ >= position.value) return {};
   return std::unexpected(*poisoned_);
 }
 
+Result<void> LocalLedger::mark() {
+  const std::scoped_lock one(markMutex_);
+  Mark mark;
+  mark.ledger = id_;
+  {
+    const std::scoped_lock lock(mutex_);
+    mark.retired = retired_;
+    mark.durable = durable_;
+    if (!live_.empty()) mark.sequence = live_.back().header.sequence;
+  }
+  return writeMark(disk_, options_.directory, mark);
+}
+
 Result<void> LocalLedger::retire(Position upTo) {
   HF_CHECK(upTo.value <= durable_, "only what is durable can be in synced files");
   if (upTo.value <= retired_) return {};
-  HF_TRY_VOID(writeMark(disk_, options_.directory, id_, upTo.value));
   std::vector<std::unique_ptr<SegmentFile>> files;
   {
+    const std::scoped_lock one(markMutex_);
+    Mark mark;
+    mark.ledger = id_;
+    mark.retired = upTo.value;
+    {
+      const std::scoped_lock lock(mutex_);
+      mark.durable = durable_;
+      // One that ends here is given back below.
+      if (!live_.empty() && live_.back().end > upTo.value) mark.sequence = live_.back().header.sequence;
+    }
+    HF_TRY_VOID(writeMark(disk_, options_.directory, mark));
     const std::scoped_lock lock(mutex_);
     retired_ = upTo.value;
-    while (!live_.empty() && live_.front().end <= upTo.value) {
+    const std::uint64_t kept = holds_.empty() ? upTo.value : std::min(upTo.value, *holds_.begin());
+    while (!live_.empty() && live_.front().end <= kept) {
       files.push_back(std::move(live_.front().file));
       live_.pop_front();
     }
   }
   return pool_.giveBack(std::move(files));
+}
+
+class LocalLedger::RetentionHold final : public Hold {
+ public:
+  RetentionHold(LocalLedger& ledger, std::uint64_t from) : ledger_(ledger), from_(from) {}
+  ~RetentionHold() override {
+    const std::scoped_lock lock(ledger_.mutex_);
+    ledger_.holds_.erase(ledger_.holds_.find(from_));
+  }
+  RetentionHold(const RetentionHold&) = delete;
+  RetentionHold& operator=(const RetentionHold&) = delete;
+  [[nodiscard]] Position from() const override { return Position{from_}; }
+
+ private:
+  LocalLedger& ledger_;
+  const std::uint64_t from_;
+};
+
+std::unique_ptr<Ledger::Hold> LocalLedger::hold() {
+  const std::scoped_lock one(markMutex_);
+  const std::scoped_lock lock(mutex_);
+  holds_.insert(retired_);
+  return std::make_unique<RetentionHold>(*this, retired_);
+}
+
+Result<void> LocalLedger::read(Position from, Position to, RecordSink& sink) {
+  HF_CHECK(to.value <= durable_, "only what is durable lies on disk for certain");
+  if (to <= from) return {};
+  const std::unique_ptr<Hold> held = hold();
+  struct Piece {
+    SegmentFile* file;
+    SegmentHeader header;
+  };
+  std::vector<Piece> pieces;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const LiveSegment& segment : live_) {
+      if (segment.header.start >= to.value) break;
+      if (segment.end > from.value) pieces.push_back({segment.file.get(), segment.header});
+    }
+  }
+  if (pieces.empty() || pieces.front().header.start > from.value) {
+    return fail(Errc::kNotFound,
+                "ledger: what follows position " + std::to_string(from.value) + " is not there any more");
+  }
+  SegmentScanner scanner(from.value, sink, to.value);
+  for (const Piece& piece : pieces) HF_TRY_VOID(scanner.scan(*piece.file, piece.header));
+  if (scanner.tail() != to.value) {
+    return fail(Errc::kCorrupt, "ledger: damaged record in " + scanner.place() + ": it ends the records at position " +
+                                    std::to_string(scanner.tail()) + ", " + std::to_string(to.value) + " was durable");
+  }
+  return {};
 }
 
 Result<void> LocalLedger::hasSpace() {

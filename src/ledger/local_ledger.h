@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "ledger/ledger.h"
@@ -32,6 +33,8 @@ class LocalLedger final : public Ledger {
 
   Result<Position> append(const CommitRecord& record) override;
   Result<Position> append(const NamespaceDeletion& deletion) override;
+  Result<Position> append(const UndoRecord& undo) override;
+  Result<Position> append(const RestoreRequest& request) override;
   [[nodiscard]] Position tail() const override { return Position{tail_}; }
   [[nodiscard]] Position durable() const override { return Position{durable_}; }
   Result<void> waitDurable(Position position) override;
@@ -39,7 +42,10 @@ class LocalLedger final : public Ledger {
   void removeListener(DurabilityListener& listener) override { notifier_.remove(listener); }
   Result<void> retire(Position upTo) override;
   [[nodiscard]] Position retired() const override { return Position{retired_}; }
+  Result<void> read(Position from, Position to, RecordSink& sink) override;
+  std::unique_ptr<Hold> hold() override;
   [[nodiscard]] Result<void> hasSpace() override;
+  bool step() override;
   [[nodiscard]] LedgerStats stats() const override;
   [[nodiscard]] const RecoveryReport& recovery() const override { return report_; }
 
@@ -51,11 +57,17 @@ class LocalLedger final : public Ledger {
     std::optional<SegmentHeader> header;  // the first batch of a segment brings it along
     std::uint64_t salt = 0;
     std::uint64_t position = 0;
+    WallMs time = 0;
     RecordQueue::Batch batch;
   };
+  class RetentionHold;
 
+  template <class Record>
+  Result<Position> encodeAndPush(const Record& record);
   Result<Position> push(Bytes& record);
   void writeLoop();
+  void writeOne(Write plan);
+  Result<void> mark();
   Write planWrite();       // mutex_ held
   void activateSegment();  // mutex_ held
   Result<void> write(const Write& plan);
@@ -80,6 +92,8 @@ class LocalLedger final : public Ledger {
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::condition_variable durableChanged_;
+  // One mark at a time; before mutex_.
+  std::mutex markMutex_;
   // Guarded by mutex_
   RecordQueue queue_;
   std::deque<LiveSegment> live_;
@@ -89,6 +103,8 @@ class LocalLedger final : public Ledger {
   std::uint64_t activeLeft_ = 0;
   std::uint64_t lastSequence_;
   std::uint64_t taken_;  // position up to which batches were taken from the queue
+  WallMs lastTime_;      // of a batch
+  std::multiset<std::uint64_t> holds_;
   std::optional<Error> poisoned_;
   std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
   bool writerWaits_ = false;

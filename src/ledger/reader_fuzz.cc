@@ -5,7 +5,6 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <variant>
 
 #include "base/check.h"
 #include "base/sim_disk.h"
@@ -25,15 +24,19 @@ class ApplyingReplayer final : public Replayer {
     return {};
   }
   Result<void> onNamespaceDeleted(const NamespaceDeletion& deletion, Position end) override { return {}; }
+  Result<void> onUndo(const RecoveredUndo& undo) override {
+    Bytes image(kPageBytes, 0x33);
+    for (const RecoveredPage& page : undo.pages) HF_IGNORE(page.applyTo(image), "it may be refused");
+    return {};
+  }
 };
 
 void readRecord(BytesView record) {
   const auto length = recordLength(record);
   if (!length || !*length) return;
-  const auto decoded = decodeRecord(record, Position{record.size()});
-  if (!decoded || !std::holds_alternative<RecoveredCommit>(*decoded)) return;
+  HF_IGNORE(objectOf(record), "it may be about none");
   ApplyingReplayer replayer;
-  HF_IGNORE(replayer.onCommit(std::get<RecoveredCommit>(*decoded)), "it may be refused");
+  HF_IGNORE(replayRecord(record, Position{record.size()}, replayer), "it may be refused");
 }
 
 void put(File& file, std::uint64_t offset, BytesView bytes) {
@@ -49,7 +52,9 @@ void readSegment(BytesView input) {
   options.segmentBytes = kSegmentBytesMin;
   HF_CHECK(disk.makeDirectories("/l").has_value(), "the simulated disk takes all");
   const LedgerId id{1};
-  HF_CHECK(writeMark(disk, "/l", id, 0).has_value(), "the simulated disk takes all");
+  Mark mark;
+  mark.ledger = id;
+  HF_CHECK(writeMark(disk, "/l", mark).has_value(), "the simulated disk takes all");
   auto file = disk.open("/l/segment-000001", OpenMode::kCreateNew);
   HF_CHECK(file && (*file)->allocate(kSegmentBytesMin), "the simulated disk takes all");
   SegmentHeader header;

@@ -12,13 +12,14 @@
 namespace hf::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { kCommit = 1, kNamespaceDeletion = 2 };
+enum class RecordKind : std::uint8_t { kCommit = 1, kNamespaceDeletion = 2, kUndo = 3, kRestoreRequest = 4 };
 
 // Flags of a commit.
 constexpr std::uint8_t kReset = 1;
 constexpr std::uint8_t kAlarmChanged = 2;
 constexpr std::uint8_t kAlarmSet = 4;
-constexpr std::uint8_t kKnownFlags = kReset | kAlarmChanged | kAlarmSet;
+constexpr std::uint8_t kEndsRestore = 8;
+constexpr std::uint8_t kKnownFlags = kReset | kAlarmChanged | kAlarmSet | kEndsRestore;
 
 constexpr std::uint64_t kPageNumberMax = std::numeric_limits<std::uint32_t>::max();
 // Number, encoding, check and an empty payload.
@@ -54,14 +55,36 @@ RecoveredPage readPage(WireReader& reader) {
   return page;
 }
 
+void putObject(const ObjectKey& object, Bytes& out) {
+  putBytes(out, object.ns.bytes);
+  putBytes(out, object.id.bytes);
+}
+
+void readObject(WireReader& reader, ObjectKey& object) {
+  const BytesView ns = reader.bytes(object.ns.bytes.size());
+  const BytesView id = reader.bytes(object.id.bytes.size());
+  if (!reader.ok()) return;
+  std::ranges::copy(ns, object.ns.bytes.begin());
+  std::ranges::copy(id, object.id.bytes.begin());
+}
+
+bool readPages(WireReader& reader, std::vector<RecoveredPage>& pages) {
+  const std::uint64_t count = reader.varint();
+  if (!reader.ok() || count > reader.left() / kPageEntryBytesMin) return false;
+  pages.reserve(count);
+  for (std::uint64_t i = 0; i < count && reader.ok(); i++) {
+    pages.push_back(readPage(reader));
+    if (pages.back().number == 0 || pages.back().encoding > kPageEncodingLast) return false;
+  }
+  return reader.ok();
+}
+
 bool readCommit(WireReader& reader, RecoveredCommit& commit) {
   const std::uint8_t flags = reader.byte();
-  const BytesView ns = reader.bytes(commit.object.ns.bytes.size());
-  const BytesView id = reader.bytes(commit.object.id.bytes.size());
+  readObject(reader, commit.object);
   if (!reader.ok() || (flags & ~kKnownFlags) != 0) return false;
-  std::ranges::copy(ns, commit.object.ns.bytes.begin());
-  std::ranges::copy(id, commit.object.id.bytes.begin());
   commit.reset = (flags & kReset) != 0;
+  commit.endsRestore = (flags & kEndsRestore) != 0;
   commit.transaction = reader.varint();
   commit.pageCount = static_cast<std::uint32_t>(reader.varintUpTo(kPageNumberMax));
   if ((flags & kAlarmChanged) != 0) {
@@ -69,14 +92,21 @@ bool readCommit(WireReader& reader, RecoveredCommit& commit) {
     if ((flags & kAlarmSet) != 0) alarm.at = unzigzag(reader.varint());
     alarm.objectName = asText(reader.bytes(reader.varint()));
   }
-  const std::uint64_t pages = reader.varint();
-  if (!reader.ok() || pages > reader.left() / kPageEntryBytesMin) return false;
-  commit.pages.reserve(pages);
-  for (std::uint64_t i = 0; i < pages && reader.ok(); i++) {
-    commit.pages.push_back(readPage(reader));
-    if (commit.pages.back().number == 0 || commit.pages.back().encoding > kPageEncodingLast) return false;
-  }
-  return reader.ok();
+  return readPages(reader, commit.pages);
+}
+
+bool readUndo(WireReader& reader, RecoveredUndo& undo) {
+  readObject(reader, undo.object);
+  undo.from = Position{reader.varint()};
+  undo.filePages = static_cast<std::uint32_t>(reader.varintUpTo(kPageNumberMax));
+  return readPages(reader, undo.pages) && std::ranges::all_of(undo.pages, &RecoveredPage::isWhole);
+}
+
+bool readRestoreRequest(WireReader& reader, RestoreRequest& request) {
+  readObject(reader, request.object);
+  const std::uint8_t isSet = reader.byte();
+  if (isSet == 1) request.to = Position{reader.varint()};
+  return reader.ok() && isSet <= 1;
 }
 
 }  // namespace
@@ -87,9 +117,9 @@ void encodeRecord(const CommitRecord& record, Bytes& out) {
   if (record.reset) flags |= kReset;
   if (record.alarm) flags |= kAlarmChanged;
   if (record.alarm && record.alarm->at) flags |= kAlarmSet;
+  if (record.endsRestore) flags |= kEndsRestore;
   out.push_back(flags);
-  putBytes(out, record.object.ns.bytes);
-  putBytes(out, record.object.id.bytes);
+  putObject(record.object, out);
   putVarint(out, record.transaction);
   putVarint(out, record.pageCount);
   if (record.alarm) {
@@ -108,6 +138,27 @@ void encodeRecord(const NamespaceDeletion& deletion, Bytes& out) {
   endRecord(out);
 }
 
+void encodeRecord(const UndoRecord& undo, Bytes& out) {
+  beginRecord(RecordKind::kUndo, out);
+  putObject(undo.object, out);
+  putVarint(out, undo.from.value);
+  putVarint(out, undo.filePages);
+  putVarint(out, undo.pages.size());
+  for (const PageImage& page : undo.pages) {
+    HF_CHECK(page.previous.empty(), "undo images stand alone");
+    encodePage(page, out);
+  }
+  endRecord(out);
+}
+
+void encodeRecord(const RestoreRequest& request, Bytes& out) {
+  beginRecord(RecordKind::kRestoreRequest, out);
+  putObject(request.object, out);
+  out.push_back(request.to ? 1 : 0);
+  if (request.to) putVarint(out, request.to->value);
+  endRecord(out);
+}
+
 Result<std::optional<std::uint64_t>> recordLength(BytesView bytes) {
   if (bytes.size() < kRecordLengthBytes) return std::optional<std::uint64_t>();
   WireReader reader(bytes);
@@ -118,7 +169,7 @@ Result<std::optional<std::uint64_t>> recordLength(BytesView bytes) {
   return std::optional<std::uint64_t>(length);
 }
 
-Result<std::variant<RecoveredCommit, NamespaceDeletion>> decodeRecord(BytesView record, Position end) {
+Result<RecoveredRecord> decodeRecord(BytesView record, Position end) {
   WireReader reader(record);
   if (reader.fixed32() != record.size()) return malformed(end);
   const auto kind = static_cast<RecordKind>(reader.byte());
@@ -129,21 +180,64 @@ Result<std::variant<RecoveredCommit, NamespaceDeletion>> decodeRecord(BytesView 
     return fail(Errc::kUnsupported, "a record of slot " + std::to_string(slot) + ", epoch " + std::to_string(epoch) +
                                         ": this version knows no slots");
   }
-  if (kind == RecordKind::kCommit) {
-    RecoveredCommit commit;
-    commit.end = end;
-    if (!readCommit(reader, commit) || reader.left() != 0) return malformed(end);
-    return commit;
-  }
-  if (kind == RecordKind::kNamespaceDeletion) {
-    NamespaceDeletion deletion;
-    const BytesView ns = reader.bytes(deletion.ns.bytes.size());
-    if (!reader.ok() || reader.left() != 0) return malformed(end);
-    std::ranges::copy(ns, deletion.ns.bytes.begin());
-    return deletion;
+  switch (kind) {
+    case RecordKind::kCommit: {
+      RecoveredCommit commit;
+      commit.end = end;
+      if (!readCommit(reader, commit) || reader.left() != 0) return malformed(end);
+      return commit;
+    }
+    case RecordKind::kNamespaceDeletion: {
+      NamespaceDeletion deletion;
+      const BytesView ns = reader.bytes(deletion.ns.bytes.size());
+      if (!reader.ok() || reader.left() != 0) return malformed(end);
+      std::ranges::copy(ns, deletion.ns.bytes.begin());
+      return deletion;
+    }
+    case RecordKind::kUndo: {
+      RecoveredUndo undo;
+      undo.end = end;
+      if (!readUndo(reader, undo) || reader.left() != 0) return malformed(end);
+      return undo;
+    }
+    case RecordKind::kRestoreRequest: {
+      RestoreRequest request;
+      if (!readRestoreRequest(reader, request) || reader.left() != 0) return malformed(end);
+      return request;
+    }
   }
   return fail(Errc::kUnsupported, "a record of a kind that this version does not know (" +
                                       std::to_string(static_cast<unsigned>(kind)) + ")");
+}
+
+std::optional<ObjectKey> objectOf(BytesView record) {
+  WireReader reader(record);
+  reader.fixed32();
+  const auto kind = static_cast<RecordKind>(reader.byte());
+  reader.varint();
+  reader.varint();
+  if (kind == RecordKind::kCommit) reader.byte();
+  if (kind != RecordKind::kCommit && kind != RecordKind::kUndo && kind != RecordKind::kRestoreRequest) {
+    return std::nullopt;
+  }
+  ObjectKey object;
+  readObject(reader, object);
+  return reader.ok() ? std::optional(object) : std::nullopt;
+}
+
+Result<void> replayRecord(BytesView record, Position end, Replayer& replayer) {
+  struct Hand {
+    Replayer& replayer;
+    Position end;
+    Result<void> operator()(const RecoveredCommit& commit) const { return replayer.onCommit(commit); }
+    Result<void> operator()(const NamespaceDeletion& deletion) const {
+      return replayer.onNamespaceDeleted(deletion, end);
+    }
+    Result<void> operator()(const RecoveredUndo& undo) const { return replayer.onUndo(undo); }
+    Result<void> operator()(const RestoreRequest& request) const { return replayer.onRestoreRequest(request); }
+  };
+  HF_TRY(const RecoveredRecord decoded, decodeRecord(record, end));
+  return std::visit(Hand{replayer, end}, decoded);
 }
 
 }  // namespace hf::ledger

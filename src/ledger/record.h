@@ -19,12 +19,19 @@ inline constexpr std::uint64_t kRecordBytesMax = 1ULL << 30;
 // Replaces `out` by the record.
 void encodeRecord(const CommitRecord& record, Bytes& out);
 void encodeRecord(const NamespaceDeletion& deletion, Bytes& out);
+void encodeRecord(const UndoRecord& undo, Bytes& out);
+void encodeRecord(const RestoreRequest& request, Bytes& out);
 
 // The whole length of the record that `bytes` begin with; nullopt if they are too few to tell.
 // kCorrupt if no record has such a length.
 Result<std::optional<std::uint64_t>> recordLength(BytesView bytes);
 
+using RecoveredRecord = std::variant<RecoveredCommit, NamespaceDeletion, RecoveredUndo, RestoreRequest>;
 // What a record says. Borrows from `record`, which is exactly one record and ends at `end`.
-Result<std::variant<RecoveredCommit, NamespaceDeletion>> decodeRecord(BytesView record, Position end);
+Result<RecoveredRecord> decodeRecord(BytesView record, Position end);
+// The object that a record is about, without decoding it; nullopt: not one object, or no record.
+std::optional<ObjectKey> objectOf(BytesView record);
+// Decodes and hands over.
+Result<void> replayRecord(BytesView record, Position end, Replayer& replayer);
 
 }  // namespace hf::ledger

@@ -68,7 +68,7 @@ RC_GTEST_PROP(RecordQueue, KeepsTheStreamAndItsBoundaries, (std::uint64_t seed))
 RC_GTEST_PROP(DiskBytesBound, HoldsHoweverBatchesAreCut, (std::uint64_t seed)) {
   SeededRandom random(seed);
   const std::uint64_t segment = kSegmentBytesMin * (1 + random.below(4));
-  std::uint64_t active = random.below((segment - kSegmentDataStart) / kBlockBytes) * kBlockBytes;
+  std::uint64_t active = random.below((segment - kSegmentDataStart) / kSectorBytes) * kSectorBytes;
   std::uint64_t spare = 0;
   std::uint64_t queued = 0;
   for (int step = 0; step < 400; step++) {

@@ -148,5 +148,39 @@ TEST(Record, ARecordOfASlotIsRefused) {
   EXPECT_EQ(record.error().code, Errc::kUnsupported);
 }
 
+TEST(Record, UndoImagesAndRestoreRequestsComeBackAsTheyWere) {
+  SeededRandom random(4);
+  const Bytes page = pageOf(random);
+  UndoRecord undo;
+  undo.object = keyOf(3);
+  undo.from = Position{1ULL << 40};
+  undo.filePages = 7;
+  undo.pages.push_back({.number = 5, .bytes = page, .previous = {}});
+  Bytes bytes;
+  encodeRecord(undo, bytes);
+  EXPECT_EQ(objectOf(bytes), keyOf(3));
+  auto decoded = decodeRecord(bytes, Position{9});
+  ASSERT_TRUE(decoded);
+  const auto& found = std::get<RecoveredUndo>(*decoded);
+  EXPECT_EQ(found.object, undo.object);
+  EXPECT_EQ(found.from, undo.from);
+  EXPECT_EQ(found.filePages, 7U);
+  ASSERT_EQ(found.pages.size(), 1U);
+  Bytes image(kPageBytes);
+  ASSERT_TRUE(found.pages[0].applyTo(image));
+  EXPECT_EQ(image, page);
+
+  for (const std::optional<Position> to : {std::optional<Position>(), std::optional(Position{77})}) {
+    const RestoreRequest request{.object = keyOf(2), .to = to};
+    encodeRecord(request, bytes);
+    EXPECT_EQ(objectOf(bytes), keyOf(2));
+    decoded = decodeRecord(bytes, Position{9});
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(std::get<RestoreRequest>(*decoded), request);
+  }
+  encodeRecord(NamespaceDeletion{}, bytes);
+  EXPECT_EQ(objectOf(bytes), std::nullopt);
+}
+
 }  // namespace
 }  // namespace hf::ledger

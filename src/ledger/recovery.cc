@@ -3,15 +3,28 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "ledger/record.h"
 #include "ledger/segment_scanner.h"
 
 namespace hf::ledger {
 namespace {
+
+class ReplayingSink final : public RecordSink {
+ public:
+  explicit ReplayingSink(Replayer& replayer) : replayer_(replayer) {}
+  Result<void> onRecord(BytesView record, Position end, WallMs) override {
+    return replayRecord(record, end, replayer_);
+  }
+
+ private:
+  Replayer& replayer_;
+};
 
 struct Found {
   std::unique_ptr<SegmentFile> file;
@@ -19,8 +32,11 @@ struct Found {
 };
 
 std::unexpected<Error> otherVersion(const std::string& path, std::uint32_t version) {
-  return fail(Errc::kUnsupported, "ledger: " + path + " is of version " + std::to_string(version) +
-                                      "; this one reads " + std::to_string(kFormatVersion));
+  return fail(Errc::kUnsupported,
+              "ledger: " + path + " is of format " + std::to_string(version) + ", this Holdfast reads format " +
+                  std::to_string(kFormatVersion) +
+                  ". Nothing was changed. Start and stop the Holdfast that wrote it once, so that its files are "
+                  "complete, and import them with `holdfast object import` into a new directory.");
 }
 
 Result<Mark> readMark(Disk& disk, const std::string& path) {
@@ -28,9 +44,14 @@ Result<Mark> readMark(Disk& disk, const std::string& path) {
   std::array<std::uint8_t, sizeof(Mark)> bytes{};
   HF_TRY(const std::size_t got, file->readAt(0, bytes));
   const std::optional<Mark> mark = unseal<Mark>(BytesView(bytes).first(got));
-  if (!mark) return fail(Errc::kCorrupt, "ledger: " + path + " is damaged at offset 0");
-  if (mark->version != kFormatVersion) return otherVersion(path, mark->version);
-  return *mark;
+  if (mark && mark->version == kFormatVersion) return *mark;
+  if (mark) return otherVersion(path, mark->version);
+  // Version 1 was 16 bytes shorter.
+  constexpr std::size_t kVersion1Bytes = 48;
+  Mark old;
+  std::memcpy(&old, bytes.data(), sizeof old);
+  if (got == kVersion1Bytes && old.magic == Mark::kMagic && old.version == 1) return otherVersion(path, 1);
+  return fail(Errc::kCorrupt, "ledger: " + path + " is damaged at offset 0");
 }
 
 // The newer of the two copies: the other may be damaged, or of the file's use before.
@@ -140,7 +161,7 @@ Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vecto
   }
   Mark mark;
   options.random->fill(mark.ledger);
-  HF_TRY_VOID(writeMark(disk, options.directory, mark.ledger, 0));
+  HF_TRY_VOID(writeMark(disk, options.directory, mark));
   return mark;
 }
 
@@ -154,10 +175,7 @@ Result<void> makeDirectory(Disk& disk, const std::string& directory) {
 
 }  // namespace
 
-Result<void> writeMark(Disk& disk, const std::string& directory, const LedgerId& id, std::uint64_t retired) {
-  Mark mark;
-  mark.ledger = id;
-  mark.retired = retired;
+Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark) {
   seal(mark);
   const std::string temporary = directory + "/" + std::string(kMarkTemporaryName);
   {
@@ -188,16 +206,27 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   }
   HF_TRY(std::vector<Found> live, takeLive(all, mark.retired));
 
-  SegmentScanner scanner(mark.retired, replayer);
+  if (recovered.lastSequence < mark.sequence) {
+    return fail(Errc::kCorrupt, "ledger: the segment with sequence " + std::to_string(mark.sequence) +
+                                    " is missing in " + options.directory);
+  }
+  ReplayingSink sink(replayer);
+  SegmentScanner scanner(mark.retired, sink);
   for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
   HF_TRY_VOID(scanner.finish());
+  if (scanner.tail() < mark.durable) {
+    return fail(Errc::kCorrupt, "ledger: damaged record in " + scanner.place() + ": the ledger ends at position " +
+                                    std::to_string(scanner.tail()) + ", and position " + std::to_string(mark.durable) +
+                                    " had been durable");
+  }
   if (!live.empty()) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
   recovered.tail = std::max(scanner.tail(), mark.retired);
+  recovered.time = scanner.time();
   recovered.report = scanner.report();
   for (std::size_t i = 0; i < live.size(); i++) {
     const std::uint64_t end = i + 1 < live.size() ? live[i + 1].header->start : recovered.tail;
-    recovered.live.push_back({.file = std::move(live[i].file), .start = live[i].header->start, .end = end});
+    recovered.live.push_back({.file = std::move(live[i].file), .header = *live[i].header, .end = end});
   }
   for (Found& found : all) recovered.spares.push_back(std::move(found.file));
   return recovered;

@@ -7,6 +7,8 @@
 //  2. The first batch of a segment continues the position at which the segment before ends, or the end of the last
 //     whole record before it if a recovery came between.
 //  3. The mark is durable before a segment below it is used again.
+//  4. The mark says how far the ledger was durable and which segment was the newest when it was written: what ends
+//     before has lost something.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +26,15 @@ namespace hf::ledger {
 
 struct LiveSegment {
   std::unique_ptr<SegmentFile> file;
-  std::uint64_t start = 0;  // positions [start, end)
-  std::uint64_t end = 0;
+  SegmentHeader header;
+  std::uint64_t end = 0;  // it holds positions [header.start, end)
 };
 
 struct Recovered {
   LedgerId id{};
   std::uint64_t retired = 0;
   std::uint64_t tail = 0;
+  WallMs time = 0;  // of the last batch
   std::uint64_t lastSequence = 0;
   std::uint64_t nextNumber = 1;  // no segment file has it or a higher one
   std::vector<LiveSegment> live;
@@ -42,7 +45,7 @@ struct Recovered {
 // Makes the directory and its mark if there are none. What was replayed is durable when it returns.
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer);
 
-// Replaces the mark, durably.
-Result<void> writeMark(Disk& disk, const std::string& directory, const LedgerId& id, std::uint64_t retired);
+// Replaces the mark, durably. Seals it.
+Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark);
 
 }  // namespace hf::ledger

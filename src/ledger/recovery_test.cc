@@ -223,7 +223,8 @@ class DamageTest : public testing::Test {
     EXPECT_FALSE(ledger);
     return ledger ? Error{} : ledger.error();
   }
-  static std::uint64_t batch(std::uint64_t index) { return kSegmentDataStart + (index * 2 * kBlockBytes); }
+  // Each has one record with one page that cannot be compressed.
+  static std::uint64_t batch(std::uint64_t index) { return kSegmentDataStart + (index * alignUp(kPageBytes + 120)); }
 
   SimDisk disk{1};
   SeededRandom random{1};
@@ -249,15 +250,16 @@ TEST_F(DamageTest, InTheMiddleOfASegmentIsRefusedWithFileAndOffset) {
 
 TEST_F(DamageTest, AtTheEndOfASegmentWithAnotherBehindItIsRefused) {
   write(20);
-  disk.damage(first, batch(6) + 50, 1);
+  disk.damage(first, batch(12) + 50, 1);
   const Error why = refusal();
   EXPECT_EQ(why.code, Errc::kCorrupt);
-  EXPECT_NE(why.message.find(first + " at offset " + std::to_string(batch(6))), std::string::npos) << why.message;
+  EXPECT_NE(why.message.find(first + " at offset " + std::to_string(batch(12))), std::string::npos) << why.message;
 }
 
 TEST_F(DamageTest, OfTheLastBatchLooksLikeATornWriteAndEndsTheLog) {
   write(5);
-  disk.damage(first, batch(4) + 50, 1);
+  // More than one byte: as if a sector had not been written.
+  for (std::uint64_t at = 50; at < 300; at++) disk.damage(first, batch(4) + at, 0xff);
   {
     auto ledger = open();
     EXPECT_EQ(replayed.commits.size(), 4U);
@@ -269,6 +271,32 @@ TEST_F(DamageTest, OfTheLastBatchLooksLikeATornWriteAndEndsTheLog) {
   open();
   ASSERT_EQ(replayed.commits.size(), 5U);
   EXPECT_EQ(replayed.commits[4].object, keyOf(2));
+}
+
+TEST_F(DamageTest, OfOneByteOfTheLastBatchIsRefusedWithItsOffset) {
+  write(5);
+  for (const std::uint64_t at : {std::uint64_t{3}, std::uint64_t{20}, sizeof(BatchHeader) + 50, std::uint64_t{4000}}) {
+    disk.damage(first, batch(4) + at, 4);
+    const Error why = refusal();
+    EXPECT_EQ(why.code, Errc::kCorrupt);
+    EXPECT_NE(why.message.find("byte at offset " + std::to_string(batch(4) + at)), std::string::npos) << why.message;
+    disk.damage(first, batch(4) + at, 4);
+  }
+  open();
+  EXPECT_EQ(replayed.commits.size(), 5U);
+}
+
+TEST_F(DamageTest, ASegmentThatIsGoneIsMissed) {
+  write(30);
+  for (const std::string& gone : {first, second, std::string("/ledger/segment-000003")}) {
+    SCOPED_TRACE(gone);
+    if (!disk.exists(gone).value()) continue;
+    ASSERT_TRUE(disk.rename(gone, "/elsewhere"));
+    EXPECT_EQ(refusal().code, Errc::kCorrupt);
+    ASSERT_TRUE(disk.rename("/elsewhere", gone));
+  }
+  open();
+  EXPECT_EQ(replayed.commits.size(), 30U);
 }
 
 TEST_F(DamageTest, OfOneHeaderCopyDoesNoHarm) {

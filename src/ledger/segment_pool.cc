@@ -131,20 +131,30 @@ Result<void> SegmentPool::fillAndSync(SegmentFile& segment) {
   return {};
 }
 
+bool SegmentPool::step() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_ || !isWanted()) return false;
+  }
+  Result<std::unique_ptr<SegmentFile>> segment = make(Ready::kFilledAndSynced);
+  const std::scoped_lock lock(mutex_);
+  if (segment) {
+    spares_.push_back(std::move(*segment));
+  } else {
+    // Nobody is harmed yet. If space is short when a record needs it, append tries again and says why not.
+    wants_ = false;
+  }
+  return true;
+}
+
 void SegmentPool::keepReady() {
-  std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || (wants_ && spares_.size() < options_.spareSegments); });
-    if (stopping_) return;
-    lock.unlock();
-    Result<std::unique_ptr<SegmentFile>> segment = make(Ready::kFilledAndSynced);
-    lock.lock();
-    if (segment) {
-      spares_.push_back(std::move(*segment));
-    } else {
-      // Nobody is harmed yet. If space is short when a record needs it, append tries again and says why not.
-      wants_ = false;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || isWanted(); });
+      if (stopping_) return;
     }
+    HF_IGNORE(step(), "it has been asked for");
   }
 }
 

@@ -42,8 +42,10 @@ class SegmentPool final {
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
 
-  // Starts the thread.
+  // Starts the thread. Without it step() does what the thread would.
   void start();
+  // Makes one spare ready if one is wanted. False: none is.
+  bool step();
   // How many bytes may be written to the files in the pool, headers left out.
   [[nodiscard]] std::uint64_t capacity() const;
   // The file that waits longest; nullptr if there is none. Does not touch the disk.
@@ -61,6 +63,7 @@ class SegmentPool final {
   Result<std::unique_ptr<SegmentFile>> make(Ready ready);
   Result<void> fillAndSync(SegmentFile& segment);
   void keepReady();
+  [[nodiscard]] bool isWanted() const { return wants_ && spares_.size() < options_.spareSegments; }  // mutex_ held
 
   // Fixed once made
   Disk& disk_;

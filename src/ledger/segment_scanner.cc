@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 #include "ledger/record.h"
@@ -30,7 +29,9 @@ Result<BytesView> SegmentScanner::Window::at(std::uint64_t offset, std::uint64_t
   return BytesView(bytes_).subspan(offset - start_, count);
 }
 
-std::string SegmentScanner::place() const { return segment_->path + " at offset " + std::to_string(offset_); }
+std::string SegmentScanner::place() const {
+  return segment_ == nullptr ? "no segment" : segment_->path + " at offset " + std::to_string(offset_);
+}
 
 Result<void> SegmentScanner::enter(const SegmentFile& segment, const SegmentHeader& header) {
   if (isFirst_) {
@@ -59,9 +60,9 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
   lastBatchBytes_ = 0;
   Window window(segment);
   offset_ = kSegmentDataStart;
-  while (offset_ < segment.bytes) {
-    HF_TRY(const BytesView block, window.at(offset_, kBlockBytes));
-    const std::optional<BatchHeader> batch = unseal<BatchHeader>(block, header.salt);
+  while (offset_ < segment.bytes && wholeEnd_ < to_) {
+    HF_TRY(const BytesView sector, window.at(offset_, kSectorBytes));
+    const std::optional<BatchHeader> batch = unseal<BatchHeader>(sector, header.salt);
     if (!batch) break;
     const std::uint64_t bytes = sizeof(BatchHeader) + batch->payloadBytes;
     if (batch->position != position_ || batch->payloadBytes == 0 || batch->firstRecord > batch->payloadBytes ||
@@ -86,9 +87,17 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
 Result<void> SegmentScanner::finish() {
   if (segment_ == nullptr) return {};
   Window window(*segment_);
-  for (std::uint64_t at = offset_ + kBlockBytes; at < segment_->bytes; at += kBlockBytes) {
-    HF_TRY(const BytesView block, window.at(at, kBlockBytes));
-    const std::optional<BatchHeader> batch = unseal<BatchHeader>(block, header_.salt);
+  if (offset_ < segment_->bytes) {
+    HF_TRY(const std::optional<std::uint64_t> damaged, damagedByte(window));
+    if (damaged) {
+      return fail(Errc::kCorrupt, "ledger: damaged record in " + place() + " (position " + std::to_string(position_) +
+                                      "): the byte at offset " + std::to_string(*damaged) +
+                                      " is another than the one that was written");
+    }
+  }
+  for (std::uint64_t at = offset_ + kSectorBytes; at < segment_->bytes; at += kSectorBytes) {
+    HF_TRY(const BytesView sector, window.at(at, kSectorBytes));
+    const std::optional<BatchHeader> batch = unseal<BatchHeader>(sector, header_.salt);
     if (!batch) continue;
     return fail(Errc::kCorrupt, "ledger: damaged record in " + place() + " (position " + std::to_string(position_) +
                                     "): another follows at offset " + std::to_string(at) +
@@ -99,17 +108,67 @@ Result<void> SegmentScanner::finish() {
   return {};
 }
 
+// A torn batch lacks sectors. One whose checksum fits when a single byte is another was whole once; unless that byte is
+// all that its sector holds, which then may as well never have been written.
+Result<std::optional<std::uint64_t>> SegmentScanner::damagedByte(Window& window) const {
+  static constexpr std::size_t kEveryValueBytesMax = 2UL * 1024;  // of a payload; a larger one: single bits only
+  static constexpr std::size_t kEveryBitBytesMax = 64UL * 1024;
+  HF_TRY(const BytesView sector, window.at(offset_, kSectorBytes));
+  Bytes bytes(sector.begin(), sector.end());
+  const auto isAlone = [&](std::size_t at) {
+    const std::size_t begin = at / kSectorBytes * kSectorBytes;
+    const std::size_t end = std::min<std::size_t>(begin + kSectorBytes, bytes.size());
+    for (std::size_t i = begin; i < end; i++) {
+      if (i != at && bytes[i] != 0) return false;
+    }
+    return true;
+  };
+  // The first byte in [begin, end) that has a value with which `fits`.
+  const auto find = [&](std::size_t begin, std::size_t end, bool everyValue,
+                        const auto& fits) -> std::optional<std::size_t> {
+    for (std::size_t at = begin; at < end; at++) {
+      const std::uint8_t was = bytes[at];
+      for (unsigned change = 1; change < 256; change = everyValue ? change + 1 : change * 2) {
+        bytes[at] = static_cast<std::uint8_t>(was ^ change);
+        if (fits()) return at;
+      }
+      bytes[at] = was;
+    }
+    return std::nullopt;
+  };
+  std::optional<BatchHeader> batch;
+  const auto headerFits = [&] {
+    batch = unseal<BatchHeader>(bytes, header_.salt);
+    return batch && batch->position == position_;
+  };
+  std::optional<std::size_t> at;
+  if (!headerFits()) {
+    at = find(0, sizeof(BatchHeader), true, headerFits);
+  } else {
+    const std::size_t whole = sizeof(BatchHeader) + batch->payloadBytes;
+    if (batch->payloadBytes > kEveryBitBytesMax || offset_ + whole > segment_->bytes) return std::nullopt;
+    HF_TRY(const BytesView all, window.at(offset_, whole));
+    bytes.assign(all.begin(), all.end());
+    at = find(sizeof(BatchHeader), whole, batch->payloadBytes <= kEveryValueBytesMax, [&] {
+      return checksum(BytesView(bytes).subspan(sizeof(BatchHeader)), header_.salt) == batch->payloadCheck;
+    });
+  }
+  if (!at || isAlone(*at)) return std::nullopt;
+  return offset_ + *at;
+}
+
 Result<void> SegmentScanner::replayBatch(const BatchHeader& batch, BytesView payload) {
   const std::uint64_t start = position_;
+  time_ = batch.time;
   position_ += payload.size();
   if (inStep_) return replayPayload(payload, start);
   // The first live segment may begin inside a record whose beginning is retired, and which is therefore itself.
   if (batch.firstRecord == payload.size()) return {};
   inStep_ = true;
   const std::uint64_t first = start + batch.firstRecord;
-  if (first > retired_) {
+  if (first > from_) {
     return fail(Errc::kCorrupt, "ledger: in " + place() + " the first record starts at position " +
-                                    std::to_string(first) + ", after the mark at " + std::to_string(retired_));
+                                    std::to_string(first) + ", after the mark at " + std::to_string(from_));
   }
   wholeEnd_ = first;
   return replayPayload(payload.subspan(batch.firstRecord), first);
@@ -144,21 +203,19 @@ Result<void> SegmentScanner::replayPayload(BytesView payload, std::uint64_t posi
 }
 
 Result<void> SegmentScanner::replayRecord(BytesView record, std::uint64_t end) {
+  if (end > to_) return {};  // carried along by the batch of one that was asked for
   const std::uint64_t start = std::exchange(wholeEnd_, end);
   HF_CHECK(start + record.size() == end, "records follow each other without a gap");
-  if (end <= retired_) return {};
-  if (start < retired_) {
-    return fail(Errc::kCorrupt,
-                "ledger: the mark at " + std::to_string(retired_) + " lies inside a record in " + place());
-  }
-  auto decoded = decodeRecord(record, Position{end});
-  if (!decoded) {
-    return fail(decoded.error().code, "ledger: in the batch in " + place() + ": " + decoded.error().message);
+  if (end <= from_) return {};
+  if (start < from_) {
+    return fail(Errc::kCorrupt, "ledger: the mark at " + std::to_string(from_) + " lies inside a record in " + place());
   }
   report_.records++;
   report_.bytes += record.size();
-  if (const auto* commit = std::get_if<RecoveredCommit>(&*decoded)) return replayer_.onCommit(*commit);
-  return replayer_.onNamespaceDeleted(std::get<NamespaceDeletion>(*decoded), Position{end});
+  if (Result<void> taken = sink_.onRecord(record, Position{end}, time_); !taken) {
+    return fail(taken.error().code, "ledger: in the batch in " + place() + ": " + taken.error().message);
+  }
+  return {};
 }
 
 }  // namespace hf::ledger

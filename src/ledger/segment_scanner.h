@@ -1,7 +1,9 @@
-// Walks the batches of live segments in order and hands their records to the replayer.
+// Walks the batches of segments in order and hands over their records.
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -14,17 +16,22 @@ namespace hf::ledger {
 
 class SegmentScanner final {
  public:
-  // Records that end at or below `retired` are passed over.
-  SegmentScanner(std::uint64_t retired, Replayer& replayer)
-      : retired_(retired), wholeEnd_(retired), replayer_(replayer) {}
+  // Records that end at or below `from` are passed over; `from` is the end of a record. Nothing is read behind `to`.
+  SegmentScanner(std::uint64_t from, RecordSink& sink, std::uint64_t to = std::numeric_limits<std::uint64_t>::max())
+      : from_(from), to_(to), wholeEnd_(from), sink_(sink) {}
 
   // Segments come in the order of their sequence.
   Result<void> scan(SegmentFile& segment, const SegmentHeader& header);
-  // After the last one. kCorrupt if a batch follows after the end of what could be read.
+  // After the last one of a ledger. kCorrupt if what follows after the end of what could be read shows that it was
+  // damaged and not torn: another batch, or a batch that is whole but for one byte.
   Result<void> finish();
 
   // The end of the last whole record.
   [[nodiscard]] std::uint64_t tail() const { return wholeEnd_; }
+  // The time of the last whole batch.
+  [[nodiscard]] WallMs time() const { return time_; }
+  // Where the last whole batch ends.
+  [[nodiscard]] std::string place() const;
   [[nodiscard]] const RecoveryReport& report() const { return report_; }
   // Where in the last segment its last whole batch lies; kSegmentDataStart and 0 if there is none.
   [[nodiscard]] std::uint64_t lastBatchOffset() const { return lastBatchOffset_; }
@@ -45,12 +52,14 @@ class SegmentScanner final {
   };
 
   Result<void> enter(const SegmentFile& segment, const SegmentHeader& header);
+  // Where in the segment the byte lies whose change made a whole batch at offset_ unreadable; nullopt: it is torn.
+  Result<std::optional<std::uint64_t>> damagedByte(Window& window) const;
   Result<void> replayBatch(const BatchHeader& batch, BytesView payload);
   Result<void> replayPayload(BytesView payload, std::uint64_t position);
   Result<void> replayRecord(BytesView record, std::uint64_t end);
-  [[nodiscard]] std::string place() const;
 
-  const std::uint64_t retired_;
+  const std::uint64_t from_;
+  const std::uint64_t to_;
   bool isFirst_ = true;
   bool inStep_ = false;         // a start of a record has been seen, so that carry_ is one
   std::uint64_t position_ = 0;  // of the next byte of the stream
@@ -58,12 +67,13 @@ class SegmentScanner final {
   Bytes carry_;                 // the beginning of the record that starts at wholeEnd_
   SegmentFile* segment_ = nullptr;
   SegmentHeader header_;
-  std::uint64_t offset_ = 0;     // in segment_, of the first block that is no whole batch
+  WallMs time_ = 0;              // of the batch that is replayed
+  std::uint64_t offset_ = 0;     // in segment_, of the first sector that is no whole batch
   std::uint64_t tornBytes_ = 0;  // that the batch there claims to have
   std::uint64_t lastBatchOffset_ = kSegmentDataStart;
   std::uint64_t lastBatchBytes_ = 0;
   RecoveryReport report_;
-  Replayer& replayer_;
+  RecordSink& sink_;
 };
 
 }  // namespace hf::ledger

@@ -37,16 +37,22 @@ class MemoryLedger final : public ledger::Ledger {
       (page.previous.empty() ? commit.wholePages : commit.changedPages).push_back(page.number);
     }
     commits.push_back(std::move(commit));
-    tail_ += 100;
-    if (!held) durable_ = tail_;
-    return ledger::Position{tail_};
+    return advance();
   }
   Result<ledger::Position> append(const ledger::NamespaceDeletion& deletion) override {
     const std::lock_guard lock(mutex_);
     deletions.push_back(deletion.ns);
-    tail_ += 100;
-    if (!held) durable_ = tail_;
-    return ledger::Position{tail_};
+    return advance();
+  }
+  Result<ledger::Position> append(const ledger::UndoRecord& undo) override {
+    const std::lock_guard lock(mutex_);
+    for (const ledger::PageImage& page : undo.pages) undone.push_back({undo.object, page.number});
+    return advance();
+  }
+  Result<ledger::Position> append(const ledger::RestoreRequest& request) override {
+    const std::lock_guard lock(mutex_);
+    requests.push_back(request);
+    return advance();
   }
   ledger::Position tail() const override {
     if (beforeTail) std::exchange(beforeTail, nullptr)();
@@ -81,6 +87,10 @@ class MemoryLedger final : public ledger::Ledger {
     const std::lock_guard lock(mutex_);
     return {retired_};
   }
+  Result<void> read(ledger::Position, ledger::Position, ledger::RecordSink&) override {
+    return fail(Errc::kUnsupported, "a ledger for tests keeps no bytes");
+  }
+  std::unique_ptr<Hold> hold() override { return nullptr; }
   ledger::LedgerStats stats() const override { return {}; }
   const ledger::RecoveryReport& recovery() const override { return report_; }
 
@@ -107,9 +117,17 @@ class MemoryLedger final : public ledger::Ledger {
   mutable std::function<void()> afterTail;
   std::vector<RememberedCommit> commits;
   std::vector<NamespaceId> deletions;
+  std::vector<std::pair<ObjectKey, std::uint32_t>> undone;
+  std::vector<ledger::RestoreRequest> requests;
   bool held = false;
 
  private:
+  ledger::Position advance() {
+    tail_ += 100;
+    if (!held) durable_ = tail_;
+    return ledger::Position{tail_};
+  }
+
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   int waiting_ = 0;
