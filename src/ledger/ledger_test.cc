@@ -7,6 +7,7 @@
 #include "base/fault_disk.h"
 #include "base/sim_disk.h"
 #include "ledger/ledger_test_support.h"
+#include "ledger/record.h"
 
 namespace hf::ledger {
 namespace {

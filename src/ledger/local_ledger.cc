@@ -33,6 +33,7 @@ LocalLedger::LocalLedger(Disk& disk, LedgerOptions options, Recovered recovered)
       durable_(recovered.tail),
       retired_(recovered.retired),
       lastSequence_(recovered.lastSequence),
+      durableSequence_(recovered.lastSequence),
       taken_(recovered.tail),
       lastTime_(recovered.time) {
   for (LiveSegment& segment : recovered.live) live_.push_back(std::move(segment));
@@ -231,6 +232,7 @@ void LocalLedger::publish(const Write& plan) {
   {
     const std::scoped_lock lock(mutex_);
     queue_.release();
+    if (plan.header) durableSequence_ = plan.header->sequence;
     if (end == durable_) return;
     HF_CHECK(end > durable_ && end <= tail_, "what is durable grows, up to what was accepted");
     durable_ = end;
@@ -261,6 +263,14 @@ Result<void> LocalLedger::waitDurable(Position position) {
   return std::unexpected(*poisoned_);
 }
 
+std::uint64_t LocalLedger::newestSequence(std::uint64_t retired) const {
+  // The last one may have no batch on disk yet, and those that end here are given back.
+  for (auto it = live_.rbegin(); it != live_.rend() && it->end > retired; ++it) {
+    if (it->header.sequence <= durableSequence_) return it->header.sequence;
+  }
+  return 0;
+}
+
 Result<void> LocalLedger::mark() {
   const std::scoped_lock one(markMutex_);
   Mark mark;
@@ -269,7 +279,7 @@ Result<void> LocalLedger::mark() {
     const std::scoped_lock lock(mutex_);
     mark.retired = retired_;
     mark.durable = durable_;
-    if (!live_.empty()) mark.sequence = live_.back().header.sequence;
+    mark.sequence = newestSequence(retired_);
   }
   return writeMark(disk_, options_.directory, mark);
 }
@@ -286,8 +296,7 @@ Result<void> LocalLedger::retire(Position upTo) {
     {
       const std::scoped_lock lock(mutex_);
       mark.durable = durable_;
-      // One that ends here is given back below.
-      if (!live_.empty() && live_.back().end > upTo.value) mark.sequence = live_.back().header.sequence;
+      mark.sequence = newestSequence(upTo.value);
     }
     HF_TRY_VOID(writeMark(disk_, options_.directory, mark));
     const std::scoped_lock lock(mutex_);

@@ -68,8 +68,10 @@ class LocalLedger final : public Ledger {
   void writeLoop();
   void writeOne(Write plan);
   Result<void> mark();
-  Write planWrite();       // mutex_ held
-  void activateSegment();  // mutex_ held
+  // Of the newest segment that is on disk and holds what is not retired; 0: there is none.
+  [[nodiscard]] std::uint64_t newestSequence(std::uint64_t retired) const;  // mutex_ held
+  Write planWrite();                                                        // mutex_ held
+  void activateSegment();                                                   // mutex_ held
   Result<void> write(const Write& plan);
   void publish(const Write& plan);
   void poison(const Error& why);
@@ -102,8 +104,9 @@ class LocalLedger final : public Ledger {
   std::uint64_t activeOffset_ = 0;
   std::uint64_t activeLeft_ = 0;
   std::uint64_t lastSequence_;
-  std::uint64_t taken_;  // position up to which batches were taken from the queue
-  WallMs lastTime_;      // of a batch
+  std::uint64_t durableSequence_;  // of the newest segment with a batch on disk
+  std::uint64_t taken_;            // position up to which batches were taken from the queue
+  WallMs lastTime_;                // of a batch
   std::multiset<std::uint64_t> holds_;
   std::optional<Error> poisoned_;
   std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some

@@ -214,14 +214,15 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   SegmentScanner scanner(mark.retired, sink);
   for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
   HF_TRY_VOID(scanner.finish());
-  if (scanner.tail() < mark.durable) {
+  // What is left of a segment may end long before the mark when all of it is retired.
+  recovered.tail = std::max(scanner.tail(), mark.retired);
+  if (recovered.tail < mark.durable) {
     return fail(Errc::kCorrupt, "ledger: damaged record in " + scanner.place() + ": the ledger ends at position " +
-                                    std::to_string(scanner.tail()) + ", and position " + std::to_string(mark.durable) +
+                                    std::to_string(recovered.tail) + ", and position " + std::to_string(mark.durable) +
                                     " had been durable");
   }
   if (!live.empty()) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
-  recovered.tail = std::max(scanner.tail(), mark.retired);
   recovered.time = scanner.time();
   recovered.report = scanner.report();
   for (std::size_t i = 0; i < live.size(); i++) {
