@@ -1,5 +1,5 @@
-// The checksum of a database page as SQLite's own checksum extension (ext/misc/cksumvfs.c) has it: the last 8 bytes of a
-// page are a sum over the rest. A database made with 8 reserved bytes per page has room for it, and stays readable by
+// The checksum of a database page as SQLite's own checksum extension (ext/misc/cksumvfs.c) has it: the last 8 bytes of
+// a page are a sum over the rest. A database made with 8 reserved bytes per page has room for it, and stays readable by
 // every SQLite; one with that extension checks it too. Bytes: docs/formats/objects.md.
 // Thread: any.
 #pragma once

@@ -10,8 +10,11 @@
 #include "base/limits.h"
 #include "storage/checkpointer.h"
 #include "storage/database_impl.h"
+#include "storage/job_thread.h"
 #include "storage/object_files.h"
 #include "storage/overlay.h"
+#include "storage/past_state.h"
+#include "storage/restoration.h"
 #include "storage/store_impl.h"
 
 namespace hf::storage {
@@ -24,16 +27,17 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
         clock_(clock),
         log_(log),
         directory_(options.directory),
+        options_(options),
         files_(disk, options.directory + "/objects", limits::kOpenObjectFilesMax),
-        checkpointer_(disk, clock, log, context_, files_, *this,
-                      {.directory = options.directory, .closedDelay = options.closedDelay}) {
+        jobs_(options.drive) {
     context_.bytesMax = options.overlayBytesMax * 4;
     context_.bytesWanted = options.overlayBytesMax / 2;
     context_.ledgerBytesWanted = options.ledgerBytesMax;
   }
 
   ~StoreImpl() override {
-    checkpointer_.stop();
+    jobs_.stop();
+    if (checkpointer_ != nullptr) checkpointer_->stop();
     HF_CHECK(openCount() == 0, "databases are closed before their store");
   }
 
@@ -41,8 +45,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     HF_TRY(kvPages_, makeStartingPages(kMakeKvTable));
     HF_TRY_VOID(disk_.makeDirectories(directory_));
     HF_TRY_VOID(context_.alarms.load(disk_, directory_));
+    HF_TRY_VOID(context_.restores.load(disk_, directory_));
     HF_TRY(ledger_, openLedger(*this));
     context_.ledger = ledger_.get();
+    HF_TRY_VOID(openHistory());
     HF_TRY_VOID(removeDeleted());
     const ledger::RecoveryReport& report = ledger_->recovery();
     if (report.records > 0 || report.droppedBytes > 0) {
@@ -53,40 +59,40 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
                                        {"droppedBytes", std::to_string(report.droppedBytes)},
                                        {"droppedAt", report.droppedAt}});
     }
-    context_.wake = [this] { checkpointer_.wake(); };
-    checkpointer_.start();
-    if (report.records > 0) checkpointer_.request();
+    checkpointer_ = std::make_unique<Checkpointer>(
+        clock_,
+        RoundParts{.disk = disk_,
+                   .log = log_,
+                   .context = context_,
+                   .files = files_,
+                   .source = *this,
+                   .history = history_.get(),
+                   .directory = directory_},
+        CheckpointerOptions{.drive = options_.drive, .closedDelay = options_.closedDelay});
+    context_.wake = [this] { checkpointer_->wake(); };
+    checkpointer_->start();
+    if (report.records > 0) checkpointer_->request();
     return {};
   }
 
   // --- Store
 
   Result<std::unique_ptr<Database>> open(const ObjectKey& object, std::string name) override {
-    std::shared_ptr<Overlay> overlay;
-    {
-      const std::lock_guard lock(mutex_);
-      Slot& slot = slotOf(object);
-      if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
-      slot.isOpen = true;
-      overlay = slot.overlay;
+    Result<std::shared_ptr<Overlay>> overlay = take(object);
+    if (!overlay) {
+      const Error& why = overlay.error();
+      if (why.code == Errc::kAlreadyExists) return std::unexpected(why);
+      // The path is the operator's, not the application's.
+      log_.error("storage: " + why.message, {{"object", object.id.hex()}});
+      return fail(why.code, why.code == Errc::kCorrupt ? "database disk image is malformed: SQLITE_CORRUPT"
+                                                       : "disk I/O error: SQLITE_IOERR");
     }
-    if (!overlay->isFileKnown()) {
-      Result<std::optional<std::uint32_t>> pages = files_.pageCount(object);
-      if (!pages) {
-        onDatabaseClosed(object);
-        // The path is the operator's, not the application's.
-        log_.error("storage: " + pages.error().message, {{"object", object.id.hex()}});
-        const bool isCorrupt = pages.error().code == Errc::kCorrupt;
-        return fail(pages.error().code,
-                    isCorrupt ? "database disk image is malformed: SQLITE_CORRUPT" : "disk I/O error: SQLITE_IOERR");
-      }
-      overlay->setFile(*pages);
-    }
-    return std::make_unique<DatabaseImpl>(DatabaseContext{.overlay = std::move(overlay),
+    return std::make_unique<DatabaseImpl>(DatabaseContext{.overlay = *std::move(overlay),
                                                           .files = files_,
                                                           .clock = clock_,
                                                           .log = log_,
                                                           .owner = *this,
+                                                          .ledger = *ledger_,
                                                           .kvPages = kvPages_},
                                           std::move(name));
   }
@@ -118,7 +124,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> deleteNamespace(const NamespaceId& ns) override {
-    return checkpointer_.runExclusive([&]() -> Result<void> {
+    return checkpointer_->runExclusive([&]() -> Result<void> {
       {
         const std::lock_guard lock(mutex_);
         for (auto it = firstOf(ns); it != objects_.end() && it->first.ns == ns; ++it) {
@@ -132,16 +138,70 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     });
   }
 
+  // --- Point-in-time recovery
+
+  Result<std::string> bookmark(const ObjectKey& object, ledger::Position position) override {
+    HF_TRY_VOID(hasHistory());
+    return formatBookmark({.position = position}, object, ledger_->id());
+  }
+
+  void bookmarkForTime(const ObjectKey& object, WallMs time, Executor& executor,
+                       Completion<Result<std::string>> done) override {
+    runJob<std::string>(executor, std::move(done), [this, object, time]() -> Result<std::string> {
+      HF_TRY_VOID(hasHistory());
+      std::string text;
+      HF_TRY_VOID(checkpointer_->runExclusive([&]() -> Result<void> {
+        HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
+        HF_TRY(const ledger::Position position, positionAt(object, time, pastSources()));
+        text = formatBookmark({.position = position}, object, ledger_->id());
+        return {};
+      }));
+      return text;
+    });
+  }
+
+  Result<RestoreRequested> requestRestore(const ObjectKey& object, std::string_view text) override {
+    HF_TRY_VOID(hasHistory());
+    HF_TRY(const Bookmark bookmark, parseBookmark(text, object, ledger_->id()));
+    if (bookmark.position > ledger_->tail()) {
+      return fail(Errc::kInvalidArgument, "The bookmark is one of the future");
+    }
+    if (bookmark.position < oldestKept(pastSources())) {
+      return fail(Errc::kNotFound, "The bookmark is older than the history that is kept");
+    }
+    const ledger::RestoreRequest request{.object = object, .to = bookmark.position, .isUndo = bookmark.isUndo};
+    HF_TRY(const ledger::Position end, ledger_->append(request));
+    context_.restores.apply(request);
+    return RestoreRequested{.undo = formatBookmark({.position = end, .isUndo = true}, object, ledger_->id()),
+                            .position = end};
+  }
+
+  [[nodiscard]] bool hasRestoreRequest(const ObjectKey& object) override {
+    return context_.restores.find(object).has_value();
+  }
+
+  void restore(const ObjectKey& object, std::string name, Executor& executor, Completion<Result<void>> done) override {
+    runJob<void>(executor, std::move(done),
+                 [this, object, name = std::move(name)]() -> Result<void> { return restoreNow(object, name); });
+  }
+
+  [[nodiscard]] std::optional<HistoryStats> historyStats() override {
+    return history_ == nullptr ? std::nullopt : std::optional(history_->stats());
+  }
+
   ledger::Ledger& ledger() override { return *ledger_; }
+
+  bool step() override { return ledger_->step() || checkpointer_->step() || jobs_.step(); }
 
   Result<void> health() override { return ledger_->hasSpace(); }
 
-  Result<void> checkpoint() override { return checkpointer_.run(); }
+  Result<void> checkpoint() override { return checkpointer_->run(); }
 
   Result<void> close() override {
+    jobs_.stop();
     HF_CHECK(openCount() == 0, "databases are closed before their store");
-    checkpointer_.stop();
-    return checkpointer_.run();
+    checkpointer_->stop();
+    return checkpointer_->run();
   }
 
   // --- DatabaseOwner
@@ -156,10 +216,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       dirty = it->second.overlay->isDirty();
       if (!dirty) objects_.erase(it);
     }
-    if (dirty) checkpointer_.objectClosed(object);
+    if (dirty) checkpointer_->objectClosed(object);
   }
 
-  void onMemoryReleased() override { checkpointer_.memoryReleased(); }
+  void onMemoryReleased() override { checkpointer_->memoryReleased(); }
 
   // --- OverlaySource
 
@@ -206,7 +266,20 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   // --- Replayer
 
+  Result<void> onUndo(const ledger::RecoveredUndo& undo) override {
+    const std::lock_guard lock(mutex_);
+    // One that is unknown has a complete file.
+    if (const auto it = objects_.find(undo.object); it != objects_.end()) it->second.overlay->replay(undo);
+    return {};
+  }
+
+  Result<void> onRestoreRequest(const ledger::RestoreRequest& request) override {
+    context_.restores.apply(request);
+    return {};
+  }
+
   Result<void> onCommit(const ledger::RecoveredCommit& commit) override {
+    if (commit.endsRestore) context_.restores.apply({.object = commit.object, .to = std::nullopt});
     if (commit.alarm) context_.alarms.apply(commit.object, *commit.alarm);
     const std::lock_guard lock(mutex_);
     const bool isNew = !objects_.contains(commit.object);
@@ -239,10 +312,78 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   void forgetNamespace(const NamespaceId& ns) {
     context_.alarms.removeNamespace(ns);
+    context_.restores.removeNamespace(ns);
     const std::lock_guard lock(mutex_);
     auto it = firstOf(ns);
     while (it != objects_.end() && it->first.ns == ns) it = objects_.erase(it);
     deleted_.insert(ns);
+  }
+
+  Result<void> openHistory() {
+    const std::string directory = directory_ + "/history";
+    if (options_.historyRetention.count() == 0) return History::removeAll(disk_, directory);
+    HF_TRY(history_, History::open(disk_, clock_, log_,
+                                   {.directory = directory, .retention = options_.historyRetention}, *ledger_));
+    return {};
+  }
+
+  [[nodiscard]] Result<void> hasHistory() const {
+    if (history_ != nullptr) return {};
+    return fail(Errc::kUnsupported,
+                "This Durable Object's storage back-end does not implement point-in-time recovery.");
+  }
+
+  [[nodiscard]] PastSources pastSources() { return {.files = files_, .ledger = *ledger_, .history = history_.get()}; }
+
+  template <class T>
+  void runJob(Executor& executor, Completion<Result<T>> done, std::move_only_function<Result<T>()> job) {
+    jobs_.post([&executor, done = std::move(done), job = std::move(job)]() mutable {
+      executor.post([done = std::move(done), result = job()]() mutable { done(std::move(result)); });
+    });
+  }
+
+  Result<void> restoreNow(const ObjectKey& object, const std::string& name) {
+    const std::optional<ledger::RestoreRequest> request = context_.restores.find(object);
+    if (!request) return {};
+    Result<void> restored = checkpointer_->runExclusive([&]() -> Result<void> {
+      HF_TRY(const std::shared_ptr<Overlay> overlay, take(object));
+      Result<ledger::Position> end =
+          restoreObject(*overlay, {.position = *request->to, .isUndo = request->isUndo}, name, pastSources(), clock_);
+      onDatabaseClosed(object);
+      if (!end) return std::unexpected(end.error());
+      return ledger_->waitDurable(*end);
+    });
+    if (restored) {
+      log_.info("storage: taken back to a bookmark", {{"object", object.id.hex()}});
+      return {};
+    }
+    log_.error("storage: could not take an object back to a bookmark: " + restored.error().message,
+               {{"object", object.id.hex()}});
+    const ledger::RestoreRequest none{.object = object, .to = std::nullopt};
+    if (const auto dropped = ledger_->append(none); !dropped) return std::unexpected(dropped.error());
+    context_.restores.apply(none);
+    return restored;
+  }
+
+  // Marks the object as open, and looks its file up.
+  Result<std::shared_ptr<Overlay>> take(const ObjectKey& object) {
+    std::shared_ptr<Overlay> overlay;
+    {
+      const std::lock_guard lock(mutex_);
+      Slot& slot = slotOf(object);
+      if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
+      slot.isOpen = true;
+      overlay = slot.overlay;
+    }
+    if (!overlay->isFileKnown()) {
+      Result<std::optional<std::uint32_t>> pages = files_.pageCount(object);
+      if (!pages) {
+        onDatabaseClosed(object);
+        return std::unexpected(pages.error());
+      }
+      overlay->setFile(*pages);
+    }
+    return overlay;
   }
 
   std::size_t openCount() {
@@ -256,8 +397,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   const Clock& clock_;
   const Log& log_;
   const std::string directory_;
+  const StoreOptions options_;
   std::vector<PageRef> kvPages_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<History> history_;  // nullptr: none is kept
 
   OverlayContext context_;
   ObjectFiles files_;
@@ -267,7 +410,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   Objects objects_;
   std::set<NamespaceId> deleted_;  // whose files are still to be removed
 
-  Checkpointer checkpointer_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  JobThread jobs_;
 };
 
 }  // namespace
