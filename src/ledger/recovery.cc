@@ -175,14 +175,14 @@ Result<void> makeDirectory(Disk& disk, const std::string& directory) {
 
 }  // namespace
 
-Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark) {
+Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabotage sabotage) {
   seal(mark);
   const std::string temporary = directory + "/" + std::string(kMarkTemporaryName);
   {
     HF_TRY(const auto file, disk.open(temporary, OpenMode::kCreate));
     const std::array<BytesView, 1> parts = {objectBytes(mark)};
     HF_TRY_VOID(file->writeAt(0, parts));
-    HF_TRY_VOID(file->sync());
+    if (sabotage != Sabotage::kMarkNotSynced) HF_TRY_VOID(file->sync());
   }
   HF_TRY_VOID(disk.rename(temporary, directory + "/" + std::string(kMarkName)));
   return disk.syncDirectory(directory);
@@ -212,6 +212,8 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   }
   ReplayingSink sink(replayer);
   SegmentScanner scanner(mark.retired, sink);
+  scanner.sabotage(options.sabotage);
+  if (options.sabotage == Sabotage::kFirstSegmentOnly && live.size() > 1) live.resize(1);
   for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
   HF_TRY_VOID(scanner.finish());
   // What is left of a segment may end long before the mark when all of it is retired.
@@ -221,7 +223,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
                                     std::to_string(recovered.tail) + ", and position " + std::to_string(mark.durable) +
                                     " had been durable");
   }
-  if (!live.empty()) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
+  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
   recovered.time = scanner.time();
   recovered.report = scanner.report();
