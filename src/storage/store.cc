@@ -24,6 +24,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
         clock_(clock),
         log_(log),
         directory_(options.directory),
+        isDrivenBySteps_(options.drive == ledger::Drive::kSteps),
         files_(disk, options.directory + "/objects", limits::kOpenObjectFilesMax),
         checkpointer_(disk, clock, log, context_, files_, *this,
                       {.directory = options.directory, .closedDelay = options.closedDelay}) {
@@ -54,6 +55,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
                                        {"droppedAt", report.droppedAt}});
     }
     context_.wake = [this] { checkpointer_.wake(); };
+    if (isDrivenBySteps_) return {};
     checkpointer_.start();
     if (report.records > 0) checkpointer_.request();
     return {};
@@ -256,6 +258,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   const Clock& clock_;
   const Log& log_;
   const std::string directory_;
+  const bool isDrivenBySteps_;
   std::vector<PageRef> kvPages_;
   std::unique_ptr<ledger::Ledger> ledger_;
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "ledger/ledger.h"
 #include "storage/database.h"
 
@@ -30,6 +31,8 @@ struct StoreOptions {
   std::uint64_t ledgerBytesMax = 64ULL * 1024 * 1024;
   // How long after its last Database went an object's file becomes complete.
   std::chrono::milliseconds closedDelay{1000};
+  ledger::Drive drive = ledger::Drive::kThreads;
+  Sabotage sabotage = Sabotage::kNone;
 };
 
 // An alarm known to the index, which is rebuilt at start without opening objects.
