@@ -51,14 +51,14 @@ class SimFile final : public File {
       if (count > 0) std::memcpy(inode_->now.data() + offset, part.data(), count);
       offset += count;
     }
-    HF_TRY_VOID(disk_.step());
+    HF_TRY_VOID(disk_.step("write", path_));
     return failed;
   }
 
   Result<void> sync() override {
     const std::scoped_lock lock(disk_.mutex_);
     HF_TRY_VOID(alive());
-    HF_TRY_VOID(disk_.step());
+    HF_TRY_VOID(disk_.step("sync", path_));
     if (Result<void> failed = disk_.failure(SimDisk::Operation::kSync, path_); !failed) {
       SimDisk::lose(*inode_);
       return failed;
@@ -73,7 +73,7 @@ class SimFile final : public File {
     HF_TRY_VOID(disk_.fits(*inode_, bytes));
     HF_TRY_VOID(disk_.failure(SimDisk::Operation::kAllocate, path_));
     if (inode_->now.size() < bytes) inode_->now.resize(bytes);
-    return disk_.step();
+    return disk_.step("allocate", path_);
   }
 
   Result<void> truncate(std::uint64_t bytes) override {
@@ -84,7 +84,7 @@ class SimFile final : public File {
     const std::uint64_t before = inode_->now.size();
     SimDisk::markUnsure(*inode_, std::min(before, bytes), std::max(before, bytes));
     inode_->now.resize(bytes);
-    return disk_.step();
+    return disk_.step("truncate", path_);
   }
 
   Result<std::uint64_t> size() override {
@@ -114,7 +114,7 @@ class SimFileSystem final : public FileSystem {
     const std::scoped_lock lock(disk_.mutex_);
     if (life_ != disk_.life_) return fail(Errc::kIo, "file system: opened before the machine or the process ended");
     HF_TRY_VOID(disk_.alive());
-    HF_TRY_VOID(disk_.step());
+    HF_TRY_VOID(disk_.step("sync", "the file system"));
     const Result<void> failed = disk_.failure(SimDisk::Operation::kSync, "the file system");
     for (const auto& [path, inode] : disk_.now_) {
       if (inode == nullptr) continue;
@@ -147,7 +147,8 @@ Result<void> SimDisk::alive() const {
   return {};
 }
 
-Result<void> SimDisk::step() {
+Result<void> SimDisk::step(std::string_view operation, const std::string& path) {
+  if (observer_) observer_(operation, path);
   operations_++;
   if (powerLossAt_ && operations_ >= *powerLossAt_) hasPower_ = false;
   return alive();
@@ -220,7 +221,7 @@ Result<std::unique_ptr<File>> SimDisk::open(const std::string& path, OpenMode mo
   HF_TRY_VOID(failure(Operation::kDirectory, path));
   auto inode = std::make_shared<Inode>();
   change({.remove = "", .add = path, .inode = inode});
-  HF_TRY_VOID(step());
+  HF_TRY_VOID(step("make", path));
   return std::make_unique<SimFile>(*this, std::move(inode), path);
 }
 
@@ -245,7 +246,7 @@ Result<void> SimDisk::makeDirectories(const std::string& path) {
     if (found == now_.end()) {
       HF_TRY_VOID(failure(Operation::kDirectory, part));
       change({.remove = "", .add = part, .inode = nullptr});
-      HF_TRY_VOID(step());
+      HF_TRY_VOID(step("make directory", part));
     }
     if (slash == std::string::npos) return {};
   }
@@ -259,7 +260,7 @@ Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
   HF_CHECK(found->second != nullptr, "the simulated disk renames files only");
   HF_TRY_VOID(failure(Operation::kDirectory, from));
   change({.remove = from, .add = to, .inode = found->second});
-  return step();
+  return step("rename", from);
 }
 
 Result<void> SimDisk::remove(const std::string& path) {
@@ -268,7 +269,7 @@ Result<void> SimDisk::remove(const std::string& path) {
   if (!now_.contains(path)) return fail(Errc::kNotFound, "remove " + path + ": no such file");
   HF_TRY_VOID(failure(Operation::kDirectory, path));
   change({.remove = path, .add = "", .inode = nullptr});
-  return step();
+  return step("remove", path);
 }
 
 Result<void> SimDisk::removeTree(const std::string& path) {
@@ -282,7 +283,7 @@ Result<void> SimDisk::removeTree(const std::string& path) {
   for (auto entry = paths.rbegin(); entry != paths.rend(); ++entry) {
     HF_TRY_VOID(failure(Operation::kDirectory, *entry));
     change({.remove = *entry, .add = "", .inode = nullptr});
-    HF_TRY_VOID(step());
+    HF_TRY_VOID(step("remove", *entry));
   }
   return {};
 }
@@ -290,7 +291,7 @@ Result<void> SimDisk::removeTree(const std::string& path) {
 Result<void> SimDisk::syncDirectory(const std::string& directory) {
   const std::scoped_lock lock(mutex_);
   HF_TRY_VOID(alive());
-  HF_TRY_VOID(step());
+  HF_TRY_VOID(step("sync directory", directory));
   HF_TRY_VOID(failure(Operation::kSyncDirectory, directory));
   const auto isOfIt = [&](const Change& change) {
     return parentOf(change.remove) == directory || parentOf(change.add) == directory;

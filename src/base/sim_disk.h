@@ -9,11 +9,13 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -73,6 +75,9 @@ class SimDisk final : public Disk {
   // What is there at present: whole path and size; and what one holds.
   [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> files() const;
   [[nodiscard]] std::optional<Bytes> content(const std::string& path) const;
+  // Is told of every changing operation, on the thread that does it.
+  using Observer = std::function<void(std::string_view operation, const std::string& path)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
  private:
   friend class SimFile;
@@ -102,7 +107,7 @@ class SimDisk final : public Disk {
   };
 
   // All with mutex_ held.
-  Result<void> step();
+  Result<void> step(std::string_view operation, const std::string& path);
   Result<void> alive() const;
   Result<void> failure(Operation operation, const std::string& path);
   [[nodiscard]] std::uint64_t used() const;
@@ -117,6 +122,7 @@ class SimDisk final : public Disk {
   bool chance();
 
   const Directories directories_;
+  Observer observer_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_

@@ -159,18 +159,13 @@ Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vecto
       return fail(Errc::kCorrupt, "ledger: " + path + " is missing, yet there is " + options.directory + "/" + name);
     }
   }
+  // A start before this one may have made the directory and ended there.
+  const std::string parent = std::filesystem::path(options.directory).parent_path().string();
+  HF_TRY_VOID(disk.syncDirectory(parent.empty() ? "." : parent));
   Mark mark;
   options.random->fill(mark.ledger);
   HF_TRY_VOID(writeMark(disk, options.directory, mark));
   return mark;
-}
-
-Result<void> makeDirectory(Disk& disk, const std::string& directory) {
-  HF_TRY(const bool isThere, disk.exists(directory));
-  if (isThere) return {};
-  HF_TRY_VOID(disk.makeDirectories(directory));
-  const std::string parent = std::filesystem::path(directory).parent_path().string();
-  return disk.syncDirectory(parent.empty() ? "." : parent);
 }
 
 }  // namespace
@@ -189,7 +184,8 @@ Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabo
 }
 
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer) {
-  HF_TRY_VOID(makeDirectory(disk, options.directory));
+  HF_TRY(const bool isThere, disk.exists(options.directory));
+  if (!isThere) HF_TRY_VOID(disk.makeDirectories(options.directory));
   // What is there now must be there after the next power loss too: a removed segment that came back would be a second
   // one with its sequence number.
   HF_TRY_VOID(disk.syncDirectory(options.directory));
