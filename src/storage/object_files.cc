@@ -83,7 +83,9 @@ Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number
 Result<void> ObjectFiles::makeDirectory(const std::string& path, std::set<std::string>& changedDirectories) {
   if (madeDirectories_.contains(path)) return {};
   HF_TRY_VOID(disk_.makeDirectories(path));
-  // Every directory from ours down may be new.
+  // Every directory from ours down may be new, and so may the names in it: a round before this one, or a process
+  // before this one, may have made them and ended before it synced them.
+  changedDirectories.insert(path);
   std::string parent = path;
   while (parent.size() >= directory_.size()) {
     parent.resize(parent.rfind('/'));
