@@ -59,13 +59,13 @@ std::size_t ObjectFiles::openCount() const {
   return open_.size();
 }
 
-Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object) {
+Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object, Completeness completeness) {
   const std::string path = filePath(object);
   HF_TRY(const bool exists, disk_.exists(path));
   if (!exists) return std::nullopt;
   HF_TRY(const std::shared_ptr<File> file, openForRead(object));
   HF_TRY(const std::uint64_t size, file->size());
-  if (size % kPageBytes != 0) {
+  if (size % kPageBytes != 0 && completeness == Completeness::kComplete) {
     return fail(Errc::kCorrupt, path + ": its length, " + std::to_string(size) + ", is not a number of pages");
   }
   return static_cast<std::uint32_t>(size / kPageBytes);

@@ -28,8 +28,10 @@ class ObjectFiles final {
   ObjectFiles(Disk& disk, std::string directory, std::size_t openFilesMax)
       : disk_(disk), directory_(std::move(directory)), openFilesMax_(openFilesMax) {}
 
-  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages.
-  Result<std::optional<std::uint32_t>> pageCount(const ObjectKey& object);
+  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages, unless it is not
+  // complete: a checkpoint that failed or did not end may leave it at any length.
+  enum class Completeness : bool { kComplete, kUnknown };
+  Result<std::optional<std::uint32_t>> pageCount(const ObjectKey& object, Completeness completeness);
   // Fills `out` with a page, with zeroes beyond the end.
   Result<void> readPage(const ObjectKey& object, std::uint32_t number, std::span<std::uint8_t, kPageBytes> out);
 

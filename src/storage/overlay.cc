@@ -90,6 +90,11 @@ void Overlay::setFile(std::optional<std::uint32_t> filePages) {
   fileKnown_ = true;
 }
 
+bool Overlay::isSizeKnown() const {
+  const std::lock_guard lock(mutex_);
+  return sizeKnown_;
+}
+
 bool Overlay::isFileKnown() const {
   const std::lock_guard lock(mutex_);
   return fileKnown_;

@@ -92,6 +92,8 @@ class Overlay final {
   // What was found on disk when the object was first opened; nullopt: no file.
   void setFile(std::optional<std::uint32_t> filePages);
   [[nodiscard]] bool isFileKnown() const;
+  // From a commit: the file is not asked for it.
+  [[nodiscard]] bool isSizeKnown() const;
 
   // Recovery, before anything else runs.
   Result<void> replay(const ledger::RecoveredCommit& commit);

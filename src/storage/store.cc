@@ -73,7 +73,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       overlay = slot.overlay;
     }
     if (!overlay->isFileKnown()) {
-      Result<std::optional<std::uint32_t>> pages = files_.pageCount(object);
+      Result<std::optional<std::uint32_t>> pages = files_.pageCount(
+          object, overlay->isSizeKnown() ? ObjectFiles::Completeness::kUnknown : ObjectFiles::Completeness::kComplete);
       if (!pages) {
         onDatabaseClosed(object);
         // The path is the operator's, not the application's.
