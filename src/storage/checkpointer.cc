@@ -185,6 +185,8 @@ Result<void> Checkpointer::fullRound() {
 
 Result<void> Checkpointer::closedRound(std::span<const ObjectKey> objects) {
   const std::lock_guard round(roundMutex_);
+  // Afterwards it would take what is written here with it.
+  HF_TRY_VOID(source_.removeDeleted());
   Overlays overlays = source_.overlaysOf(objects);
   const Overlays asked = overlays;
   const std::vector<OverlaySnapshot> snapshots = takeDown(overlays);

@@ -71,6 +71,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
       slot.isOpen = true;
       overlay = slot.overlay;
+      // A file that is still there belongs to an object that was deleted.
+      if (deleted_.contains(object.ns) && !overlay->isFileKnown()) overlay->setFile(std::nullopt);
     }
     if (!overlay->isFileKnown()) {
       Result<std::optional<std::uint32_t>> pages = files_.pageCount(
