@@ -36,6 +36,8 @@ inline constexpr std::size_t kStatementCacheTextBytesMax = 1024 * 1024;
 inline constexpr std::size_t kStatementCacheCountMax = 100;
 inline constexpr std::chrono::seconds kSqlStatementTimeMax{30};
 inline constexpr std::size_t kOpenObjectFilesMax = 512;
+// Pages that one transaction may change; SQLITE_FULL beyond.
+inline constexpr std::size_t kTransactionBytesMax = 128 * 1024 * 1024;
 // Databases of an isolate that keep a connection between turns: those used in one turn so far, and the others.
 inline constexpr std::size_t kDatabaseConnectionsUsedOnceMax = 256;
 inline constexpr std::size_t kDatabaseConnectionsMax = 4096;

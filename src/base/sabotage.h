@@ -31,6 +31,12 @@ enum class Sabotage : std::uint8_t {
   kFilesNotSynced,            // objects' files are written, not synced
   kFileDirectoriesNotSynced,  // nor their names
   kRetiredBeforeFiles,        // the ledger forgets before the files are written
+  kAlarmsNotSaved,            // it forgets alarms that are in no file
+  kPageUnchecked,             // a page of a file is served whatever its checksum says
+  // History
+  kUndoSkipped,       // what a checkpoint overwrites is not saved
+  kArchiveSkipped,    // what the ledger forgets is not kept
+  kRestoreForgotten,  // recovery passes over requests for a restoration
   kCount,
 };
 
@@ -55,7 +61,12 @@ inline constexpr const char* name(Sabotage sabotage) {
                                     "changed-page-dropped",
                                     "files-not-synced",
                                     "file-directories-not-synced",
-                                    "retired-before-files"};
+                                    "retired-before-files",
+                                    "alarms-not-saved",
+                                    "page-unchecked",
+                                    "undo-skipped",
+                                    "archive-skipped",
+                                    "restore-forgotten"};
   static_assert(sizeof kNames / sizeof kNames[0] == static_cast<std::size_t>(Sabotage::kCount));
   return kNames[static_cast<std::size_t>(sabotage)];
 }

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "ledger/checksum.h"
+#include "ledger/ledger.h"
 
 namespace hf::ledger {
 
@@ -23,8 +24,6 @@ inline constexpr std::uint64_t kSectorBytes = 512;
 inline constexpr std::uint32_t kFormatVersion = 2;
 
 inline constexpr std::uint64_t alignUp(std::uint64_t bytes) { return (bytes + kSectorBytes - 1) & ~(kSectorBytes - 1); }
-
-using LedgerId = std::array<std::uint8_t, 16>;
 
 // Twice at the start of every segment file, in block 0 and in block 1, so that one damaged block cannot make a full
 // segment look like one that was never used.

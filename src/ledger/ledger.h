@@ -11,6 +11,7 @@
 // Close:   the destructor writes and syncs what was accepted, then stops its threads.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -37,6 +38,9 @@ struct Position {
 };
 
 inline constexpr std::size_t kPageBytes = 4096;
+
+// Random, the same in everything that belongs to one ledger.
+using LedgerId = std::array<std::uint8_t, 16>;
 
 // One page of a commit. `bytes` is kPageBytes long. `previous` is the image before, kPageBytes long, or empty: then
 // the ledger holds the page whole and recovery needs nothing else to rebuild it.
@@ -82,6 +86,7 @@ struct UndoRecord {
 struct RestoreRequest {
   ObjectKey object;
   std::optional<Position> to;
+  bool isUndo = false;  // to what was there before the restoration that followed `to`
 
   friend bool operator==(const RestoreRequest&, const RestoreRequest&) = default;
 };
@@ -197,6 +202,7 @@ class Ledger {
   virtual Result<Position> append(const UndoRecord& undo) = 0;
   virtual Result<Position> append(const RestoreRequest& request) = 0;
 
+  [[nodiscard]] virtual LedgerId id() const = 0;
   // The end of the last accepted record, and of the last durable one. Both are ends of records.
   [[nodiscard]] virtual Position tail() const = 0;
   [[nodiscard]] virtual Position durable() const = 0;

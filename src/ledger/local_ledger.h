@@ -35,6 +35,7 @@ class LocalLedger final : public Ledger {
   Result<Position> append(const NamespaceDeletion& deletion) override;
   Result<Position> append(const UndoRecord& undo) override;
   Result<Position> append(const RestoreRequest& request) override;
+  [[nodiscard]] LedgerId id() const override { return id_; }
   [[nodiscard]] Position tail() const override { return Position{tail_}; }
   [[nodiscard]] Position durable() const override { return Position{durable_}; }
   Result<void> waitDurable(Position position) override;

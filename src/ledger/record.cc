@@ -21,6 +21,11 @@ constexpr std::uint8_t kAlarmSet = 4;
 constexpr std::uint8_t kEndsRestore = 8;
 constexpr std::uint8_t kKnownFlags = kReset | kAlarmChanged | kAlarmSet | kEndsRestore;
 
+// Where a restore request leads.
+constexpr std::uint8_t kNowhere = 0;
+constexpr std::uint8_t kPosition = 1;
+constexpr std::uint8_t kBeforeRestoration = 2;
+
 constexpr std::uint64_t kPageNumberMax = std::numeric_limits<std::uint32_t>::max();
 // Number, encoding, check and an empty payload.
 constexpr std::size_t kPageEntryBytesMin = 1 + 1 + 4 + 1;
@@ -104,9 +109,10 @@ bool readUndo(WireReader& reader, RecoveredUndo& undo) {
 
 bool readRestoreRequest(WireReader& reader, RestoreRequest& request) {
   readObject(reader, request.object);
-  const std::uint8_t isSet = reader.byte();
-  if (isSet == 1) request.to = Position{reader.varint()};
-  return reader.ok() && isSet <= 1;
+  const std::uint8_t target = reader.byte();
+  if (target != kNowhere) request.to = Position{reader.varint()};
+  request.isUndo = target == kBeforeRestoration;
+  return reader.ok() && target <= kBeforeRestoration;
 }
 
 }  // namespace
@@ -154,7 +160,7 @@ void encodeRecord(const UndoRecord& undo, Bytes& out) {
 void encodeRecord(const RestoreRequest& request, Bytes& out) {
   beginRecord(RecordKind::kRestoreRequest, out);
   putObject(request.object, out);
-  out.push_back(request.to ? 1 : 0);
+  out.push_back(!request.to ? kNowhere : request.isUndo ? kBeforeRestoration : kPosition);
   if (request.to) putVarint(out, request.to->value);
   endRecord(out);
 }

@@ -44,6 +44,7 @@ class WireReader final {
 
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] std::size_t left() const { return rest_.size(); }
+  [[nodiscard]] BytesView rest() const { return rest_; }
 
   BytesView bytes(std::uint64_t count) {
     if (count > rest_.size()) {

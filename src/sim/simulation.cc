@@ -242,10 +242,10 @@ Result<void> Simulation::step() {
   }
   switch (world_.random.below(8)) {
     case 0:
-      return checkpointStep();
+      return world_.chance(6) ? checkpointStep() : backgroundStep();
     case 1:
     case 2:
-      return ledgerStep();
+      return backgroundStep();
     case 3:
       shard_->runTasks();
       return {};
@@ -254,8 +254,8 @@ Result<void> Simulation::step() {
   }
 }
 
-Result<void> Simulation::ledgerStep() {
-  for (std::uint64_t left = 1 + world_.random.below(4); left > 0 && ledger_->step(); left--) {
+Result<void> Simulation::backgroundStep() {
+  for (std::uint64_t left = 1 + world_.random.below(6); left > 0 && store_->step(); left--) {
     if (world_.chance(2)) shard_->runTasks();
   }
   return {};

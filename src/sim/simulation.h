@@ -55,7 +55,7 @@ class Simulation final {
   Result<void> failedToOpen(const Error& error);
   Result<void> compareRecovered();
   Result<void> step();
-  Result<void> ledgerStep();
+  Result<void> backgroundStep();
   Result<void> checkpointStep();
   Result<void> spaceStep();
   // Space is back: all goes on without a restart.

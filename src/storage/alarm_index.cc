@@ -1,22 +1,19 @@
 #include "storage/alarm_index.h"
 
-// Inline: no library is linked.
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <array>
 #include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
 
+#include "storage/checked_file.h"
+
 namespace hf::storage {
 namespace {
 
-constexpr std::array<std::uint8_t, 8> kMagic = {'H', 'F', 'A', 'L', 'A', 'R', 'M', '1'};
+constexpr char kName[] = "alarms";
+constexpr std::string_view kMagic = "HFALARM1";
 constexpr std::size_t kFixedBytes = 16 + 32 + 8 + 4;
-
-std::string fileName(const std::string& directory) { return directory + "/alarms"; }
 
 template <class T>
 void putNumber(Bytes& out, T value) {
@@ -73,20 +70,12 @@ std::size_t AlarmIndex::size() const {
 }
 
 Result<void> AlarmIndex::load(Disk& disk, const std::string& directory) {
-  const std::string path = fileName(directory);
-  HF_TRY(const bool exists, disk.exists(path));
-  if (!exists) return {};
-  HF_TRY(const std::unique_ptr<File> file, disk.open(path, OpenMode::kRead));
-  HF_TRY(const std::uint64_t size, file->size());
-  Bytes bytes(size);
-  HF_TRY(const std::size_t read, file->readAt(0, bytes));
+  const std::string path = directory + "/" + kName;
+  HF_TRY(const std::optional<Bytes> content, readCheckedFile(disk, path, kMagic));
+  if (!content) return {};
   const auto corrupt = [&](const char* why) { return fail(Errc::kCorrupt, path + ": " + why); };
-  if (read != size || size < kMagic.size() + 16) return corrupt("too short");
-  if (std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) return corrupt("not a file of alarms");
-  BytesView in = BytesView(bytes).subspan(kMagic.size());
-  BytesView tail = in.last(8);
-  in = in.first(in.size() - 8);
-  if (takeNumber<std::uint64_t>(tail) != XXH3_64bits(in.data(), in.size())) return corrupt("the checksum is wrong");
+  BytesView in = *content;
+  if (in.size() < 8) return corrupt("too short");
 
   const std::lock_guard lock(mutex_);
   const auto count = takeNumber<std::uint64_t>(in);
@@ -108,7 +97,7 @@ Result<void> AlarmIndex::load(Disk& disk, const std::string& directory) {
 std::optional<AlarmIndex::Encoded> AlarmIndex::encode() const {
   const std::lock_guard lock(mutex_);
   if (version_ == savedVersion_) return std::nullopt;
-  Encoded encoded{.bytes = Bytes(kMagic.begin(), kMagic.end()), .version = version_};
+  Encoded encoded{.bytes = {}, .version = version_};
   Bytes& out = encoded.bytes;
   putNumber<std::uint64_t>(out, entries_.size());
   for (const auto& [object, entry] : entries_) {
@@ -118,27 +107,14 @@ std::optional<AlarmIndex::Encoded> AlarmIndex::encode() const {
     putNumber<std::uint32_t>(out, static_cast<std::uint32_t>(entry.name.size()));
     out.insert(out.end(), entry.name.begin(), entry.name.end());
   }
-  putNumber<std::uint64_t>(out, XXH3_64bits(out.data() + kMagic.size(), out.size() - kMagic.size()));
   return encoded;
 }
 
-Result<void> AlarmIndex::write(Disk& disk, const std::string& directory, const Bytes& bytes) {
-  const std::string path = fileName(directory);
-  const std::string next = path + ".new";
-  {
-    HF_TRY(const std::unique_ptr<File> file, disk.open(next, OpenMode::kCreate));
-    HF_TRY_VOID(file->truncate(0));
-    const BytesView part = bytes;
-    HF_TRY_VOID(file->writeAt(0, std::span(&part, 1)));
-    HF_TRY_VOID(file->sync());
-  }
-  HF_TRY_VOID(disk.rename(next, path));
-  return disk.syncDirectory(directory);
-}
-
-void AlarmIndex::saved(std::uint64_t version) {
+Result<void> AlarmIndex::save(Disk& disk, const std::string& directory, const Encoded& encoded) {
+  HF_TRY_VOID(writeCheckedFile(disk, directory, kName, kMagic, encoded.bytes));
   const std::lock_guard lock(mutex_);
-  savedVersion_ = version;
+  savedVersion_ = encoded.version;
+  return {};
 }
 
 }  // namespace hf::storage

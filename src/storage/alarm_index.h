@@ -30,15 +30,13 @@ class AlarmIndex final {
 
   Result<void> load(Disk& disk, const std::string& directory);
 
-  // The bytes of the file as of now, or nullopt if they are what was saved last. write() makes them durable, and
-  // saved() says that they are: `version` as encode() gave it.
+  // The file's content as of now, or nullopt if it is what was saved last. save() makes it durable.
   struct Encoded {
     Bytes bytes;
     std::uint64_t version = 0;
   };
   [[nodiscard]] std::optional<Encoded> encode() const;
-  static Result<void> write(Disk& disk, const std::string& directory, const Bytes& bytes);
-  void saved(std::uint64_t version);
+  Result<void> save(Disk& disk, const std::string& directory, const Encoded& encoded);
 
  private:
   struct Entry {

@@ -9,20 +9,14 @@
 
 namespace hf::storage {
 
-Checkpointer::Checkpointer(Disk& disk, const Clock& clock, const Log& log, OverlayContext& context, ObjectFiles& files,
-                           OverlaySource& source, CheckpointerOptions options)
-    : disk_(disk),
-      clock_(clock),
-      log_(log),
-      context_(context),
-      files_(files),
-      source_(source),
-      options_(std::move(options)) {}
+Checkpointer::Checkpointer(const Clock& clock, RoundParts parts, CheckpointerOptions options)
+    : clock_(clock), parts_(std::move(parts)), options_(options), notBefore_(clock.steady()) {}
 
 Checkpointer::~Checkpointer() { stop(); }
 
 void Checkpointer::start() {
   HF_CHECK(!thread_.joinable(), "a checkpointer is started once");
+  if (options_.drive == ledger::Drive::kSteps) return;
   thread_ = std::thread([this] { loop(); });
 }
 
@@ -33,6 +27,7 @@ void Checkpointer::stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  stepped_.reset();
 }
 
 void Checkpointer::wake() {
@@ -74,128 +69,108 @@ void Checkpointer::trimIfDue(std::unique_lock<std::mutex>& lock) {
 }
 
 bool Checkpointer::enough() const {
-  return context_.bytes.load(std::memory_order_relaxed) > context_.bytesWanted ||
-         context_.ledger->bytesSinceRetired() > context_.ledgerBytesWanted;
+  return parts_.context.bytes.load(std::memory_order_relaxed) > parts_.context.bytesWanted ||
+         parts_.context.ledger->bytesSinceRetired() > parts_.context.ledgerBytesWanted;
+}
+
+Checkpointer::Due Checkpointer::look(SteadyTime now) {
+  Due due;
+  woken_.store(false, std::memory_order_relaxed);
+  if (requested_ || enough()) {
+    due.full = now >= notBefore_;
+    due.next = notBefore_;
+  }
+  if (!closed_.empty()) {
+    const SteadyTime at = std::max(closedSince_ + options_.closedDelay, notBefore_);
+    if (now >= at) due.closed.assign(closed_.begin(), closed_.end());
+    due.next = due.next ? std::min(*due.next, at) : at;
+  }
+  if (!due.isRound()) return due;
+  if (due.full) requested_ = false;
+  // A full round copies those that were closed as well.
+  closed_.clear();
+  return due;
+}
+
+std::unique_ptr<CheckpointRound> Checkpointer::begin(const Due& due) {
+  if (due.full) return std::make_unique<CheckpointRound>(parts_);
+  return std::make_unique<CheckpointRound>(parts_, due.closed);
+}
+
+void Checkpointer::ended(const Due& due, const Result<void>& result) {
+  const std::lock_guard lock(mutex_);
+  if (result) {
+    retryDelay_ = std::chrono::milliseconds{0};
+    return;
+  }
+  parts_.log.error("checkpoint failed, to be tried again: " + result.error().message);
+  retryDelay_ = std::clamp(retryDelay_ * 2, options_.retryDelayMin, options_.retryDelayMax);
+  notBefore_ = clock_.steady() + retryDelay_;
+  requested_ = requested_ || due.full;
+  if (closed_.empty()) closedSince_ = clock_.steady();
+  closed_.insert(due.closed.begin(), due.closed.end());
 }
 
 void Checkpointer::loop() {
-  std::chrono::milliseconds retryDelay{0};
-  SteadyTime notBefore = clock_.steady();
   while (true) {
-    bool full = false;
-    std::vector<ObjectKey> closed;
+    Due due;
     {
       std::unique_lock lock(mutex_);
       while (true) {
         trimIfDue(lock);
         if (stopping_) return;
         const SteadyTime now = clock_.steady();
-        woken_.store(false, std::memory_order_relaxed);
-        std::optional<SteadyTime> next;
-        if (requested_ || enough()) {
-          full = now >= notBefore;
-          next = notBefore;
-        }
-        if (!closed_.empty()) {
-          const SteadyTime due = std::max(closedSince_ + options_.closedDelay, notBefore);
-          if (now >= due) closed.assign(closed_.begin(), closed_.end());
-          next = next ? std::min(*next, due) : due;
-        }
-        if (full || !closed.empty()) break;
-        if (trimAt_) next = next ? std::min(*next, *trimAt_) : *trimAt_;
-        if (next) {
-          changed_.wait_for(lock, *next - now);
+        due = look(now);
+        if (due.isRound()) break;
+        if (trimAt_) due.next = due.next ? std::min(*due.next, *trimAt_) : *trimAt_;
+        if (due.next) {
+          changed_.wait_for(lock, *due.next - now);
         } else {
           changed_.wait(lock);
         }
       }
-      if (full) requested_ = false;
-      closed_.clear();
     }
-    Result<void> done = full ? run() : closedRound(closed);
-    if (done) {
-      retryDelay = std::chrono::milliseconds{0};
-      continue;
+    const std::lock_guard one(roundMutex_);
+    const std::unique_ptr<CheckpointRound> round = begin(due);
+    ended(due, finish(*round));
+  }
+}
+
+bool Checkpointer::step() {
+  if (stepped_ == nullptr) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return false;
+      steppedFor_ = look(clock_.steady());
     }
-    log_.error("checkpoint failed, to be tried again: " + done.error().message);
-    retryDelay = std::clamp(retryDelay * 2, options_.retryDelayMin, options_.retryDelayMax);
-    notBefore = clock_.steady() + retryDelay;
-    const std::lock_guard lock(mutex_);
-    requested_ = requested_ || full;
-    if (closed_.empty()) closedSince_ = clock_.steady();
-    closed_.insert(closed.begin(), closed.end());
+    if (!steppedFor_.isRound()) return false;
+    stepped_ = begin(steppedFor_);
+  }
+  const Result<CheckpointRound::Progress> progress = stepped_->step();
+  if (progress && *progress != CheckpointRound::Progress::kDone) return true;
+  stepped_.reset();
+  ended(steppedFor_, progress ? Result<void>() : std::unexpected(progress.error()));
+  return true;
+}
+
+Result<void> Checkpointer::finish(CheckpointRound& round) {
+  while (true) {
+    HF_TRY(const CheckpointRound::Progress progress, round.step());
+    if (progress == CheckpointRound::Progress::kDone) return {};
   }
 }
 
 Result<void> Checkpointer::run() {
-  const std::lock_guard round(roundMutex_);
-  return fullRound();
+  return runExclusive([this]() -> Result<void> {
+    CheckpointRound round(parts_);
+    return finish(round);
+  });
 }
 
 Result<void> Checkpointer::runExclusive(const std::function<Result<void>()>& task) {
-  const std::lock_guard round(roundMutex_);
+  const std::lock_guard one(roundMutex_);
+  while (stepped_ != nullptr) HF_IGNORE(step(), "the round ends, well or not");
   return task();
-}
-
-// Snapshots of those that have something to copy; `overlays` keeps only these.
-std::vector<OverlaySnapshot> Checkpointer::takeDown(Overlays& overlays) {
-  std::vector<OverlaySnapshot> snapshots;
-  std::erase_if(overlays, [&](const std::shared_ptr<Overlay>& overlay) {
-    std::optional<OverlaySnapshot> snapshot = overlay->snapshot();
-    if (!snapshot) return true;
-    snapshots.push_back(*std::move(snapshot));
-    return false;
-  });
-  HF_CHECK(snapshots.size() == overlays.size(), "each overlay kept has its snapshot");
-  return snapshots;
-}
-
-Result<void> Checkpointer::copy(const Overlays& overlays, const std::vector<OverlaySnapshot>& snapshots) {
-  std::vector<ObjectFiles::Copy> copies;
-  copies.reserve(snapshots.size());
-  for (std::size_t i = 0; i < snapshots.size(); i++) {
-    copies.push_back({.object = overlays[i]->object(), .snapshot = &snapshots[i]});
-  }
-  HF_TRY_VOID(files_.write(copies));
-  for (std::size_t i = 0; i < snapshots.size(); i++) overlays[i]->finish(snapshots[i]);
-  return {};
-}
-
-Result<void> Checkpointer::fullRound() {
-  HF_TRY_VOID(source_.removeDeleted());
-  context_.wholeOnly.store(true, std::memory_order_release);
-  for (const auto& overlay : source_.allOverlays()) overlay->awaitCommit();
-  const ledger::Position upTo = context_.ledger->tail();
-  // Asked again: an object may have been opened and written in between.
-  Overlays overlays = source_.allOverlays();
-  const std::vector<OverlaySnapshot> snapshots = takeDown(overlays);
-  context_.wholeOnly.store(false, std::memory_order_release);
-  const std::optional<AlarmIndex::Encoded> alarms = context_.alarms.encode();
-
-  HF_TRY_VOID(context_.ledger->waitDurable(context_.ledger->tail()));
-  HF_TRY_VOID(copy(overlays, snapshots));
-  if (alarms) {
-    HF_TRY_VOID(AlarmIndex::write(disk_, options_.directory, alarms->bytes));
-    context_.alarms.saved(alarms->version);
-  }
-  source_.onCheckpointed(overlays);
-  if (upTo > context_.ledger->retired()) HF_TRY_VOID(context_.ledger->retire(upTo));
-  return {};
-}
-
-Result<void> Checkpointer::closedRound(std::span<const ObjectKey> objects) {
-  const std::lock_guard round(roundMutex_);
-  // Afterwards it would take what is written here with it.
-  HF_TRY_VOID(source_.removeDeleted());
-  Overlays overlays = source_.overlaysOf(objects);
-  const Overlays asked = overlays;
-  const std::vector<OverlaySnapshot> snapshots = takeDown(overlays);
-  if (!snapshots.empty()) {
-    HF_TRY_VOID(context_.ledger->waitDurable(context_.ledger->tail()));
-    HF_TRY_VOID(copy(overlays, snapshots));
-  }
-  source_.onCheckpointed(asked);
-  return {};
 }
 
 }  // namespace hf::storage

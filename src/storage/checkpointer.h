@@ -4,15 +4,21 @@
 //   1. From now on every page is appended whole (OverlayContext::wholeOnly), so no change after T builds on an image
 //      before it. When the commits that did not see this yet are through, T is read.
 //   2. Overlays are taken down: immutable images, shared with the shards, which go on. Then the alarms.
-//   3. Once all that is durable in the ledger it is written to the files, which are synced, and so are the alarms.
-//   4. Images that did not change meanwhile leave the overlays, under each object's lock. The ledger retires T.
+//   3. With history, the images that the files hold now go to the ledger.
+//   4. Once all that is durable in the ledger it is written to the files, which are synced, and so are the alarms.
+//   5. Images that did not change meanwhile leave the overlays, under each object's lock. History takes over what the
+//   ledger holds
+//      up to T, and the ledger retires it.
 // Any step may fail or the machine may stop: what the ledger has not retired is replayed over whatever the files hold.
 // A round for closed objects does the same to theirs only, and retires nothing.
 //
-// Thread:  its own; run(), runExclusive() are for the control thread. wake, objectClosed: any.
+// Thread:  its own; run(), runExclusive() are for the control thread. wake, objectClosed: any. With Drive::kSteps there
+// is
+//          no thread of its own, and everything is called on one.
 // Errors:  a round that fails is logged and tried again, later each time; nothing is lost meanwhile.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -24,29 +30,15 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/disk.h"
-#include "base/log.h"
+#include "base/executor.h"
 #include "base/object_id.h"
 #include "base/result.h"
-#include "storage/object_files.h"
-#include "storage/overlay.h"
+#include "storage/checkpoint_round.h"
 
 namespace hf::storage {
 
-// The store's table of objects.
-class OverlaySource {
- public:
-  virtual ~OverlaySource() = default;
-  virtual std::vector<std::shared_ptr<Overlay>> allOverlays() = 0;
-  virtual std::vector<std::shared_ptr<Overlay>> overlaysOf(std::span<const ObjectKey> objects) = 0;
-  // They may be forgotten if their files are complete and nobody has them open.
-  virtual void onCheckpointed(std::span<const std::shared_ptr<Overlay>> overlays) = 0;
-  // Before a round: what has to be done to files before the ledger forgets why.
-  virtual Result<void> removeDeleted() = 0;
-};
-
 struct CheckpointerOptions {
-  std::string directory;  // where the alarms are kept
+  ledger::Drive drive = ledger::Drive::kThreads;
   // How long a closed object waits for others, and for being opened again.
   std::chrono::milliseconds closedDelay{1000};
   // A malloc_trim stops every thread that allocates, for milliseconds per hundred megabytes: seldom, and for many.
@@ -58,13 +50,14 @@ struct CheckpointerOptions {
 
 class Checkpointer final {
  public:
-  Checkpointer(Disk& disk, const Clock& clock, const Log& log, OverlayContext& context, ObjectFiles& files,
-               OverlaySource& source, CheckpointerOptions options);
+  Checkpointer(const Clock& clock, RoundParts parts, CheckpointerOptions options);
   ~Checkpointer();
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
   void start();
+  // Drive::kSteps: one step of a round, beginning one if it is due. False: there is nothing to do now.
+  bool step();
   // No round runs when it returns, and none will but by run().
   void stop();
 
@@ -82,26 +75,31 @@ class Checkpointer final {
   Result<void> runExclusive(const std::function<Result<void>()>& task);
 
  private:
-  using Overlays = std::vector<std::shared_ptr<Overlay>>;
+  // What is to be done, and when to look again if it is nothing.
+  struct Due {
+    bool full = false;
+    std::vector<ObjectKey> closed;
+    std::optional<SteadyTime> next;
+    [[nodiscard]] bool isRound() const { return full || !closed.empty(); }
+  };
+  Due look(SteadyTime now);  // mutex_ held; takes what is due
+  std::unique_ptr<CheckpointRound> begin(const Due& due);
+  void ended(const Due& due, const Result<void>& result);
   void loop();
   [[nodiscard]] bool enough() const;
   void trimIfDue(std::unique_lock<std::mutex>& lock);
-  Result<void> fullRound();
-  Result<void> closedRound(std::span<const ObjectKey> objects);
-  Result<void> copy(const Overlays& overlays, const std::vector<OverlaySnapshot>& snapshots);
-  static std::vector<OverlaySnapshot> takeDown(Overlays& overlays);
+  static Result<void> finish(CheckpointRound& round);
 
   // Fixed once made
-  Disk& disk_;
   const Clock& clock_;
-  const Log& log_;
-  OverlayContext& context_;
-  ObjectFiles& files_;
-  OverlaySource& source_;
+  RoundParts parts_;
   const CheckpointerOptions options_;
 
   // Held for a round. Before mutex_.
   std::mutex roundMutex_;
+  // Drive::kSteps: the round under way.
+  std::unique_ptr<CheckpointRound> stepped_;
+  Due steppedFor_;
 
   std::atomic<bool> woken_{false};
   std::mutex mutex_;
@@ -111,6 +109,8 @@ class Checkpointer final {
   bool requested_ = false;
   std::set<ObjectKey> closed_;
   SteadyTime closedSince_;
+  std::chrono::milliseconds retryDelay_{0};
+  SteadyTime notBefore_;
   std::uint32_t releases_ = 0;
   std::optional<SteadyTime> trimAt_;
 

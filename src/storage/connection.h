@@ -45,6 +45,9 @@ enum class Internal : std::uint8_t {
   kCount,
 };
 
+// The alarm's row holds nanoseconds (spec 4.8).
+inline constexpr std::int64_t kAlarmUnitsPerMs = 1'000'000;
+
 class Connection final {
  public:
   static Result<std::unique_ptr<Connection>> open(DatabaseFile& file, const Clock& clock);

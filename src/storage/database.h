@@ -105,6 +105,9 @@ class Database {
   // object's last commit, also of one made before it was opened if that may not be durable yet; nullopt if all that
   // can be read is durable. A turn that wrote nothing of effect returns the position of the commit before it.
   virtual Result<std::optional<ledger::Position>> endTurn() = 0;
+  // A position of the ledger at which the object was what it is now, open transactions left out: the end of its last
+  // commit, if that was made since the node started.
+  [[nodiscard]] virtual ledger::Position version() const = 0;
   // Drops what is not committed (ctx.abort()). The database is broken afterwards, with `why`.
   virtual void abort(Error why) = 0;
   // Gives back what can be made again at the next use: the connection with its cached pages and statements, most of

@@ -42,6 +42,7 @@ struct DatabaseContext {
   const Clock& clock;
   const Log& log;
   DatabaseOwner& owner;
+  const ledger::Ledger& ledger;
   // Of a database that holds an empty _cf_KV: cheaper than having SQLite make it.
   const std::vector<PageRef>& kvPages;
 };
@@ -72,6 +73,9 @@ class DatabaseImpl final : public Database {
 
   [[nodiscard]] bool isDirty() const override;
   Result<std::optional<ledger::Position>> endTurn() override;
+  [[nodiscard]] ledger::Position version() const override {
+    return file_.overlay.lastCommit().value_or(context_.ledger.tail());
+  }
   void abort(Error why) override;
   void releaseMemory() override;
   [[nodiscard]] const std::optional<Error>& broken() const override { return broken_; }

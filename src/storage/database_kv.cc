@@ -14,7 +14,6 @@ namespace {
 constexpr char kKvTable[] = "_cf_KV";
 constexpr char kMetadataTable[] = "_cf_METADATA";
 constexpr char kMakeMetadata[] = "CREATE TABLE IF NOT EXISTS _cf_METADATA (key INTEGER PRIMARY KEY, value BLOB)";
-constexpr std::int64_t kNanosecondsPerMillisecond = 1'000'000;
 
 // Resets at the end of the call: a statement that is not reset holds its bindings' memory and its read transaction.
 class Scope final {
@@ -193,7 +192,7 @@ Result<std::optional<WallMs>> DatabaseImpl::storedAlarm() {
     const Scope scope(statement);
     code = connection_->stepTrusted(statement);
     if (code == SQLITE_ROW && sqlite3_column_type(statement, 0) == SQLITE_INTEGER) {
-      at = sqlite3_column_int64(statement, 0) / kNanosecondsPerMillisecond;
+      at = sqlite3_column_int64(statement, 0) / kAlarmUnitsPerMs;
     }
   }
   if (code != SQLITE_ROW && code != SQLITE_DONE) return std::unexpected(statementFailed(code));
@@ -218,8 +217,8 @@ Result<void> DatabaseImpl::setAlarm(std::optional<WallMs> at) {
     const Scope scope(statement);
     if (at) {
       // Nanoseconds end in the year 2262.
-      const WallMs most = INT64_MAX / kNanosecondsPerMillisecond;
-      sqlite3_bind_int64(statement, 1, std::clamp<WallMs>(*at, -most, most) * kNanosecondsPerMillisecond);
+      const WallMs most = INT64_MAX / kAlarmUnitsPerMs;
+      sqlite3_bind_int64(statement, 1, std::clamp<WallMs>(*at, -most, most) * kAlarmUnitsPerMs);
     }
     code = connection_->stepTrusted(statement);
   }

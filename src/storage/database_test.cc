@@ -460,7 +460,7 @@ TEST_F(DatabaseTest, AFirstPutThatIsRolledBackLeavesNothing) {
 }
 
 TEST_F(DatabaseTest, PositionsOfEarlierCommitsAreKnownAfterReopening) {
-  ledger_->hold();
+  ledger_->holdBack();
   auto db = open();
   must(db->put("a", asBytes("1")));
   const auto position = must(db->endTurn());

@@ -54,6 +54,7 @@ class MemoryLedger final : public ledger::Ledger {
     requests.push_back(request);
     return advance();
   }
+  ledger::LedgerId id() const override { return {}; }
   ledger::Position tail() const override {
     if (beforeTail) std::exchange(beforeTail, nullptr)();
     ledger::Position tail;
@@ -95,7 +96,7 @@ class MemoryLedger final : public ledger::Ledger {
   const ledger::RecoveryReport& recovery() const override { return report_; }
 
   // Nothing becomes durable until release().
-  void hold() {
+  void holdBack() {
     const std::lock_guard lock(mutex_);
     held = true;
   }

@@ -1,11 +1,11 @@
 #include "storage/object_files.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "base/check.h"
+#include "base/page_checksum.h"
 
 namespace hf::storage {
 namespace {
@@ -13,6 +13,8 @@ namespace {
 constexpr std::string_view kSuffix = ".sqlite";
 // From so many files on, one sync of the file system is cheaper than one for each.
 constexpr std::size_t kFilesSyncedOneByOne = 4;
+// Of pages that lie one after another, so much at a time.
+constexpr std::size_t kWriteBytesMax = 256UL * 1024;
 
 }  // namespace
 
@@ -71,8 +73,8 @@ Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& obj
   return static_cast<std::uint32_t>(size / kPageBytes);
 }
 
-Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number,
-                                   std::span<std::uint8_t, kPageBytes> out) {
+Result<void> ObjectFiles::readDamagedPage(const ObjectKey& object, std::uint32_t number,
+                                          std::span<std::uint8_t, kPageBytes> out) {
   HF_CHECK(number >= 1, "pages are counted from 1");
   HF_TRY(const std::shared_ptr<File> file, openForRead(object));
   HF_TRY(const std::size_t read, file->readAt(std::uint64_t{number - 1} * kPageBytes, out));
@@ -80,75 +82,95 @@ Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number
   return {};
 }
 
-Result<void> ObjectFiles::makeDirectory(const std::string& path, std::set<std::string>& changedDirectories) {
-  if (madeDirectories_.contains(path)) return {};
-  HF_TRY_VOID(disk_.makeDirectories(path));
-  // Every directory from ours down may be new, and so may the names in it: a round before this one, or a process
-  // before this one, may have made them and ended before it synced them.
-  changedDirectories.insert(path);
-  std::string parent = path;
-  while (parent.size() >= directory_.size()) {
-    parent.resize(parent.rfind('/'));
-    changedDirectories.insert(parent);
+Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number,
+                                   std::span<std::uint8_t, kPageBytes> out) {
+  HF_TRY_VOID(readDamagedPage(object, number, out));
+  if (sabotage_ == Sabotage::kPageUnchecked) return {};
+  const std::uint64_t offset = std::uint64_t{number - 1} * kPageBytes;
+  if (!pageChecksumFits(out)) {
+    return fail(Errc::kCorrupt, filePath(object) + ": damaged at offset " + std::to_string(offset) + ": page " +
+                                    std::to_string(number) + " does not fit its checksum");
+  }
+  if (number == 1 && out[kReservedBytesOffset] != kPageChecksumBytes) {
+    return fail(Errc::kCorrupt, filePath(object) + ": damaged at offset " + std::to_string(kReservedBytesOffset) +
+                                    ": a database with checksums reserves 8 bytes of each page");
   }
   return {};
 }
 
-Result<std::unique_ptr<File>> ObjectFiles::writeOne(const Copy& copy, std::set<std::string>& changedDirectories) {
-  const OverlaySnapshot& snapshot = *copy.snapshot;
-  const std::string path = filePath(copy.object);
-  const std::string folder = folderPath(copy.object);
-  if (snapshot.pageCount == 0) {
-    closeFile(copy.object);
-    HF_TRY(const bool exists, disk_.exists(path));
-    if (!exists) return nullptr;
-    HF_TRY_VOID(disk_.remove(path));
-    changedDirectories.insert(folder);
-    return nullptr;
+Result<std::unique_ptr<ObjectFiles::Writer>> ObjectFiles::writer(std::size_t snapshots) {
+  std::unique_ptr<Writer> writer(new Writer(*this));
+  if (snapshots > kFilesSyncedOneByOne) {
+    HF_TRY(writer->fileSystem_, disk_.openFileSystem(directory_.substr(0, directory_.rfind('/'))));
   }
-  HF_TRY_VOID(makeDirectory(folder, changedDirectories));
-  HF_TRY(const bool existed, disk_.exists(path));
-  HF_TRY(std::unique_ptr<File> file, disk_.open(path, OpenMode::kCreate));
-  if (!existed) changedDirectories.insert(folder);
-  if (!snapshot.fileCounts) HF_TRY_VOID(file->truncate(0));
-
-  std::vector<BytesView> run;
-  for (std::size_t i = 0; i < snapshot.pages.size();) {
-    const std::uint32_t first = snapshot.pages[i].first;
-    run.clear();
-    do {
-      run.emplace_back(*snapshot.pages[i].second);
-      i++;
-    } while (i < snapshot.pages.size() && snapshot.pages[i].first == first + run.size());
-    HF_TRY_VOID(file->writeAt(std::uint64_t{first - 1} * kPageBytes, run));
-  }
-  const std::uint64_t size = std::uint64_t{snapshot.pageCount} * kPageBytes;
-  HF_TRY(const std::uint64_t sizeNow, file->size());
-  if (sizeNow != size) HF_TRY_VOID(file->truncate(size));
-  return file;
+  return writer;
 }
 
-Result<void> ObjectFiles::write(std::span<const Copy> copies) {
-  if (copies.empty()) return {};
-  std::set<std::string> changedDirectories;
-  std::unique_ptr<FileSystem> fileSystem;
-  if (copies.size() > kFilesSyncedOneByOne) {
-    HF_TRY(fileSystem, disk_.openFileSystem(directory_.substr(0, directory_.rfind('/'))));
+Result<void> ObjectFiles::Writer::makeDirectory(const std::string& path) {
+  if (files_.madeDirectories_.contains(path)) return {};
+  HF_TRY_VOID(files_.disk_.makeDirectories(path));
+  made_.push_back(path);
+  // Every directory from ours down may be new, and so may the names in it: a round before this one, or a process
+  // before this one, may have made them and ended before it synced them.
+  changedDirectories_.insert(path);
+  std::string parent = path;
+  while (parent.size() >= files_.directory_.size()) {
+    parent.resize(parent.rfind('/'));
+    changedDirectories_.insert(parent);
   }
-  std::vector<std::unique_ptr<File>> unsynced;
-  for (const Copy& copy : copies) {
-    HF_TRY(std::unique_ptr<File> file, writeOne(copy, changedDirectories));
-    if (file != nullptr && fileSystem == nullptr) unsynced.push_back(std::move(file));
+  return {};
+}
+
+Result<void> ObjectFiles::Writer::writePages(File& file, const OverlaySnapshot& snapshot) {
+  for (std::size_t i = 0; i < snapshot.pages.size();) {
+    const std::uint32_t first = snapshot.pages[i].first;
+    buffer_.clear();
+    do {
+      const Page& page = *snapshot.pages[i].second;
+      buffer_.insert(buffer_.end(), page.begin(), page.end());
+      stampPageChecksum(std::span(buffer_).last(kPageBytes));
+      i++;
+    } while (i < snapshot.pages.size() && snapshot.pages[i].first == first + (buffer_.size() / kPageBytes) &&
+             buffer_.size() < kWriteBytesMax);
+    const BytesView part = buffer_;
+    HF_TRY_VOID(file.writeAt(std::uint64_t{first - 1} * kPageBytes, std::span(&part, 1)));
   }
-  if (fileSystem != nullptr) {
-    HF_TRY_VOID(fileSystem->sync());
+  const std::uint64_t size = std::uint64_t{snapshot.pageCount} * kPageBytes;
+  HF_TRY(const std::uint64_t sizeNow, file.size());
+  if (sizeNow != size) HF_TRY_VOID(file.truncate(size));
+  return {};
+}
+
+Result<void> ObjectFiles::Writer::write(const ObjectKey& object, const OverlaySnapshot& snapshot) {
+  const std::string path = files_.filePath(object);
+  const std::string folder = files_.folderPath(object);
+  HF_TRY(const bool existed, files_.disk_.exists(path));
+  if (snapshot.pageCount == 0) {
+    files_.closeFile(object);
+    if (!existed) return {};
+    HF_TRY_VOID(files_.disk_.remove(path));
+    changedDirectories_.insert(folder);
+    return {};
+  }
+  HF_TRY_VOID(makeDirectory(folder));
+  HF_TRY(std::unique_ptr<File> file, files_.disk_.open(path, OpenMode::kCreate));
+  if (!existed) changedDirectories_.insert(folder);
+  if (!snapshot.fileCounts) HF_TRY_VOID(file->truncate(0));
+  HF_TRY_VOID(writePages(*file, snapshot));
+  if (fileSystem_ == nullptr) unsynced_.push_back(std::move(file));
+  return {};
+}
+
+Result<void> ObjectFiles::Writer::sync() {
+  if (files_.sabotage_ == Sabotage::kFilesNotSynced) return {};
+  if (fileSystem_ != nullptr) {
+    HF_TRY_VOID(fileSystem_->sync());
   } else {
-    for (const std::unique_ptr<File>& file : unsynced) HF_TRY_VOID(file->sync());
-    for (const std::string& directory : changedDirectories) HF_TRY_VOID(disk_.syncDirectory(directory));
+    for (const std::unique_ptr<File>& file : unsynced_) HF_TRY_VOID(file->sync());
+    if (files_.sabotage_ == Sabotage::kFileDirectoriesNotSynced) return {};
+    for (const std::string& directory : changedDirectories_) HF_TRY_VOID(files_.disk_.syncDirectory(directory));
   }
-  for (const Copy& copy : copies) {
-    if (copy.snapshot->pageCount > 0) madeDirectories_.insert(folderPath(copy.object));
-  }
+  files_.madeDirectories_.insert(made_.begin(), made_.end());
   return {};
 }
 

@@ -19,6 +19,7 @@
 #include "base/disk.h"
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "storage/overlay.h"
 
 namespace hf::storage {
@@ -28,20 +29,43 @@ class ObjectFiles final {
   ObjectFiles(Disk& disk, std::string directory, std::size_t openFilesMax)
       : disk_(disk), directory_(std::move(directory)), openFilesMax_(openFilesMax) {}
 
-  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages, unless it is not
-  // complete: a checkpoint that failed or did not end may leave it at any length.
+  void sabotage(Sabotage which) { sabotage_ = which; }
+
+  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages, unless it may
+  // be incomplete: a checkpoint that failed or did not end leaves it at any length.
   enum class Completeness : bool { kComplete, kUnknown };
   Result<std::optional<std::uint32_t>> pageCount(const ObjectKey& object, Completeness completeness);
-  // Fills `out` with a page, with zeroes beyond the end.
+  // Fills `out` with a page, with zeroes beyond the end. kCorrupt, with file and offset, if it is not as it was
+  // written.
   Result<void> readPage(const ObjectKey& object, std::uint32_t number, std::span<std::uint8_t, kPageBytes> out);
+  // The same, whatever it holds.
+  Result<void> readDamagedPage(const ObjectKey& object, std::uint32_t number, std::span<std::uint8_t, kPageBytes> out);
 
-  // Writes every snapshot's pages, makes each file exactly as long as its database (one without pages has no file),
-  // and syncs files and directories. After an error any of them may hold anything between old and new.
-  struct Copy {
-    ObjectKey object;
-    const OverlaySnapshot* snapshot = nullptr;
+  // Writes snapshots into files. The writing thread only. After an error, and until sync() has returned, any of the
+  // files may hold anything between old and new.
+  class Writer final {
+   public:
+    // The snapshot's pages with their checksums; the file becomes exactly as long as its database. One without pages
+    // has no file.
+    Result<void> write(const ObjectKey& object, const OverlaySnapshot& snapshot);
+    // Everything written is durable when it returns.
+    Result<void> sync();
+
+   private:
+    friend class ObjectFiles;
+    explicit Writer(ObjectFiles& files) : files_(files) {}
+    Result<void> writePages(File& file, const OverlaySnapshot& snapshot);
+    Result<void> makeDirectory(const std::string& path);
+
+    ObjectFiles& files_;
+    std::unique_ptr<FileSystem> fileSystem_;  // nullptr: few enough to be synced one by one
+    std::vector<std::unique_ptr<File>> unsynced_;
+    std::set<std::string> changedDirectories_;
+    std::vector<std::string> made_;
+    Bytes buffer_;
   };
-  Result<void> write(std::span<const Copy> copies);
+  // For so many snapshots.
+  Result<std::unique_ptr<Writer>> writer(std::size_t snapshots);
 
   // Ids that have a file, in order, after `after`, at most `limit`.
   Result<std::vector<ObjectId>> list(const NamespaceId& ns, const std::optional<ObjectId>& after, std::size_t limit);
@@ -57,8 +81,6 @@ class ObjectFiles final {
   };
   Result<std::shared_ptr<File>> openForRead(const ObjectKey& object);
   void closeFile(const ObjectKey& object);
-  Result<std::unique_ptr<File>> writeOne(const Copy& copy, std::set<std::string>& changedDirectories);
-  Result<void> makeDirectory(const std::string& path, std::set<std::string>& changedDirectories);
   [[nodiscard]] std::string namespacePath(const NamespaceId& ns) const;
   [[nodiscard]] std::string folderPath(const ObjectKey& object) const;
   [[nodiscard]] std::string filePath(const ObjectKey& object) const;
@@ -67,6 +89,7 @@ class ObjectFiles final {
   Disk& disk_;
   const std::string directory_;
   const std::size_t openFilesMax_;
+  Sabotage sabotage_ = Sabotage::kNone;
 
   // The writing thread only
   std::set<std::string> madeDirectories_;  // durable

@@ -22,12 +22,14 @@ Result<ledger::Position> Overlay::commit(PendingCommit pending) {
   ledger::Position end;
   {
     const std::lock_guard lock(mutex_);
-    HF_CHECK(pending.reset || pending.pageCount >= pageCount_, "a database shrinks only by a reset");
-    const bool wholeOnly = context_.wholeOnly.load(std::memory_order_acquire);
+    HF_CHECK(pending.reset || pending.endsRestore || pending.pageCount >= pageCount_,
+             "a database shrinks only by a reset, or when it is taken back");
+    const bool wholeOnly = context_.wholeOnly.load(std::memory_order_acquire) && !sabotages(Sabotage::kStaleBase);
     ledger::CommitRecord record{.object = object_,
                                 .transaction = transaction_ + 1,
                                 .pageCount = pending.pageCount,
                                 .reset = pending.reset,
+                                .endsRestore = pending.endsRestore,
                                 .pages = {},
                                 .alarm = std::move(pending.alarm)};
     record.pages.reserve(pending.pages.size());
@@ -42,11 +44,14 @@ Result<ledger::Position> Overlay::commit(PendingCommit pending) {
     }
     HF_TRY(end, context_.ledger->append(record));
     if (record.alarm) context_.alarms.apply(object_, *record.alarm);
+    if (record.endsRestore) context_.restores.apply({.object = object_, .to = std::nullopt});
+    if (isClean()) beginDirty(end);
     if (pending.reset) {
       clearPages();
       fileCounts_ = false;
       generation_++;
     }
+    if (pending.endsRestore) shrunkTo(pending.pageCount);
     const std::size_t before = pages_.size();
     for (auto& [number, page] : pending.pages) {
       pages_[number] = Entry{.page = std::move(page), .isBase = !wholeOnly};
@@ -66,10 +71,23 @@ Result<ledger::Position> Overlay::commit(PendingCommit pending) {
   return end;
 }
 
+void Overlay::beginDirty(ledger::Position firstCommit) {
+  HF_CHECK(firstCommit.value > 0, "a record has a length");
+  // Everything that ends before this commit is in the file.
+  dirtySince_ = ledger::Position{firstCommit.value - 1};
+  saved_.reset();
+}
+
+void Overlay::shrunkTo(std::uint32_t pageCount) {
+  const std::size_t dropped = std::erase_if(pages_, [&](const auto& entry) { return entry.first > pageCount; });
+  context_.bytes.fetch_sub(dropped * kPageBytes, std::memory_order_relaxed);
+  fileLimit_ = std::min(fileLimit_, pageCount);
+}
+
 Overlay::Found Overlay::find(std::uint32_t number) const {
   const std::lock_guard lock(mutex_);
   const auto it = pages_.find(number);
-  return {.page = it == pages_.end() ? nullptr : it->second.page, .fileCounts = fileCounts_};
+  return {.page = it == pages_.end() ? nullptr : it->second.page, .fileCounts = fileCounts_ && number <= fileLimit_};
 }
 
 std::uint32_t Overlay::pageCount() const {
@@ -102,12 +120,14 @@ bool Overlay::isFileKnown() const {
 
 Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
   const std::lock_guard lock(mutex_);
-  const std::uint64_t before = pages_.size() * kPageBytes;
-  if (commit.reset) {
-    pages_.clear();
+  if (isClean()) beginDirty(commit.end);
+  if (commit.reset && !sabotages(Sabotage::kResetIgnored)) {
+    clearPages();
     fileCounts_ = false;
     generation_++;
   }
+  if (commit.endsRestore) shrunkTo(commit.pageCount);
+  const std::uint64_t before = pages_.size() * kPageBytes;
   for (const ledger::RecoveredPage& found : commit.pages) {
     Entry& entry = pages_[found.number];
     if (entry.page == nullptr && !found.isWhole) {
@@ -127,6 +147,18 @@ Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
   return {};
 }
 
+void Overlay::install(const std::map<std::uint32_t, PageRef>& pages, std::uint32_t pageCount, std::uint32_t fileLimit) {
+  const std::lock_guard lock(mutex_);
+  HF_CHECK(pages_.empty() && !fileKnown_, "an overlay is filled once");
+  for (const auto& [number, page] : pages) pages_[number] = Entry{.page = page};
+  context_.bytes.fetch_add(pages_.size() * kPageBytes, std::memory_order_relaxed);
+  pageCount_ = pageCount;
+  fileLimit_ = fileLimit;
+  fileCounts_ = fileLimit > 0;
+  fileKnown_ = true;
+  sizeKnown_ = true;
+}
+
 void Overlay::forget() {
   const std::lock_guard lock(mutex_);
   clearPages();
@@ -137,48 +169,110 @@ void Overlay::forget() {
   lastCommit_.reset();
   fileCounts_ = false;
   fileKnown_ = true;
+  saved_.reset();
+}
+
+void Overlay::replay(const ledger::RecoveredUndo& undo) {
+  const std::lock_guard lock(mutex_);
+  // A file that was completed, and nothing has been committed since.
+  if (isClean()) return;
+  if (saved_ == nullptr || undo.from != dirtySince_) {
+    // The checkpoint before this one was completed.
+    saved_ = std::make_unique<Saved>();
+    saved_->filePages = undo.filePages;
+    dirtySince_ = undo.from;
+  }
+  for (const ledger::RecoveredPage& page : undo.pages) saved_->pages.insert(page.number);
+}
+
+UndoPlan Overlay::planUndo(const OverlaySnapshot& snapshot, std::uint32_t filePages) const {
+  const std::lock_guard lock(mutex_);
+  UndoPlan plan{.from = dirtySince_,
+                .filePages = saved_ == nullptr ? filePages : saved_->filePages,
+                .pages = {},
+                .isFirst = saved_ == nullptr};
+  const auto need = [&](std::uint32_t number) {
+    if (number <= plan.filePages && (saved_ == nullptr || !saved_->pages.contains(number)))
+      plan.pages.push_back(number);
+  };
+  const std::uint32_t kept = snapshot.fileCounts ? std::min(snapshot.pageCount, snapshot.fileLimit) : 0;
+  for (const NumberedPage& page : snapshot.pages) {
+    if (page.first <= kept) need(page.first);
+  }
+  for (std::uint32_t number = kept + 1; number <= plan.filePages; number++) need(number);
+  return plan;
+}
+
+void Overlay::undoSaved(const UndoPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  if (saved_ == nullptr) {
+    saved_ = std::make_unique<Saved>();
+    saved_->filePages = plan.filePages;
+  }
+  saved_->pages.insert(plan.pages.begin(), plan.pages.end());
+}
+
+std::optional<ledger::Position> Overlay::fileVersion() const {
+  const std::lock_guard lock(mutex_);
+  return isClean() ? std::nullopt : std::optional(dirtySince_);
+}
+
+OverlaySnapshot Overlay::peek() const {
+  const std::lock_guard lock(mutex_);
+  return copy();
 }
 
 void Overlay::awaitCommit() const { const std::lock_guard lock(mutex_); }
 
-std::optional<OverlaySnapshot> Overlay::snapshot() {
-  const std::lock_guard lock(mutex_);
-  if (transaction_ == fileTransaction_ && pages_.empty()) return std::nullopt;
+OverlaySnapshot Overlay::copy() const {
   OverlaySnapshot taken{.pages = {},
                         .pageCount = pageCount_,
                         .transaction = transaction_,
                         .generation = generation_,
-                        .fileCounts = fileCounts_};
+                        .version = lastCommit_.value_or(ledger::Position{}),
+                        .fileCounts = fileCounts_,
+                        .fileLimit = fileLimit_};
   taken.pages.reserve(pages_.size());
-  for (auto& [number, entry] : pages_) {
-    entry.isBase = false;
-    taken.pages.emplace_back(number, entry.page);
-  }
+  for (const auto& [number, entry] : pages_) taken.pages.emplace_back(number, entry.page);
   std::ranges::sort(taken.pages, {}, &NumberedPage::first);
   return taken;
+}
+
+std::optional<OverlaySnapshot> Overlay::snapshot() {
+  const std::lock_guard lock(mutex_);
+  if (isClean()) return std::nullopt;
+  for (auto& [number, entry] : pages_) entry.isBase = sabotages(Sabotage::kStaleBase);
+  return copy();
 }
 
 void Overlay::finish(const OverlaySnapshot& snapshot) {
   const std::lock_guard lock(mutex_);
   HF_CHECK(snapshot.transaction <= transaction_, "a checkpoint copies what has been committed");
-  if (snapshot.generation != generation_) return;  // reset meanwhile: the file is of no use any more
+  saved_.reset();
+  dirtySince_ = snapshot.version;
+  if (snapshot.generation != generation_) {
+    // Reset meanwhile: the file is of no use any more, but history wants to know what is in it.
+    fileTransaction_ = snapshot.transaction;
+    return;
+  }
   std::uint64_t dropped = 0;
   for (const auto& [number, page] : snapshot.pages) {
     const auto it = pages_.find(number);
-    HF_CHECK(it != pages_.end(), "a page leaves the overlay by one checkpoint at a time");
-    if (it->second.page == page) {
+    // Taken back meanwhile: the page may be gone.
+    if (it != pages_.end() && (it->second.page == page || sabotages(Sabotage::kChangedPageDropped))) {
       pages_.erase(it);
       dropped += kPageBytes;
     }
   }
   context_.bytes.fetch_sub(dropped, std::memory_order_relaxed);
   fileCounts_ = snapshot.pageCount > 0;
+  if (snapshot.fileLimit == fileLimit_) fileLimit_ = std::numeric_limits<std::uint32_t>::max();
   fileTransaction_ = snapshot.transaction;
 }
 
 bool Overlay::isDirty() const {
   const std::lock_guard lock(mutex_);
-  return transaction_ != fileTransaction_ || !pages_.empty();
+  return !isClean();
 }
 
 }  // namespace hf::storage

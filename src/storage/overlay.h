@@ -7,6 +7,7 @@
 //     ledger's tail before taking the lock sees every commit that ended at or before that tail.
 //  4. A page goes to the ledger as a change to its image only if that image went there after the last beginning of a
 //     checkpoint (ledger.h, PageImage).
+//  5. With history, no page of the file is overwritten before the image that it holds is in the ledger (UndoRecord).
 //
 // Thread:  any; everything takes the lock. Held for memory and the ledger's append only, never for a disk.
 #pragma once
@@ -14,18 +15,23 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "ledger/ledger.h"
 #include "storage/alarm_index.h"
+#include "storage/restore_index.h"
 
 namespace hf::storage {
 
@@ -39,11 +45,13 @@ using NumberedPage = std::pair<std::uint32_t, PageRef>;
 struct OverlayContext {
   ledger::Ledger* ledger = nullptr;
   AlarmIndex alarms;
+  RestoreIndex restores;
   // Bytes in all overlays.
   std::atomic<std::uint64_t> bytes{0};
   std::uint64_t bytesMax = 0;
   // While a checkpoint begins every page is appended whole, so that no change is retired without what it changes.
   std::atomic<bool> wholeOnly{false};
+  Sabotage sabotage = Sabotage::kNone;
   // Woken when enough has gathered; set by the checkpointer.
   std::uint64_t bytesWanted = 0;
   std::uint64_t ledgerBytesWanted = 0;
@@ -55,6 +63,7 @@ struct PendingCommit {
   std::vector<NumberedPage> pages;
   std::uint32_t pageCount = 0;
   bool reset = false;
+  bool endsRestore = false;  // the database may have become smaller
   std::optional<ledger::AlarmChange> alarm;
 };
 
@@ -64,7 +73,17 @@ struct OverlaySnapshot {
   std::uint32_t pageCount = 0;
   std::uint64_t transaction = 0;
   std::uint64_t generation = 0;
-  bool fileCounts = false;
+  ledger::Position version;                                             // the end of the last commit in it
+  bool fileCounts = false;                                              // what is not in `pages` is as the file has it
+  std::uint32_t fileLimit = std::numeric_limits<std::uint32_t>::max();  // ... but no page behind this one
+};
+
+// What a checkpoint has to save for history before it overwrites a file.
+struct UndoPlan {
+  ledger::Position from;
+  std::uint32_t filePages = 0;
+  std::vector<std::uint32_t> pages;
+  bool isFirst = false;  // since the file was complete: to be appended also without pages
 };
 
 class Overlay final {
@@ -95,6 +114,9 @@ class Overlay final {
   // From a commit: the file is not asked for it.
   [[nodiscard]] bool isSizeKnown() const;
 
+  // A database that is its file, as far as `fileLimit`, with these pages in front. For readers of what was; once.
+  void install(const std::map<std::uint32_t, PageRef>& pages, std::uint32_t pageCount, std::uint32_t fileLimit);
+
   // Recovery, before anything else runs.
   Result<void> replay(const ledger::RecoveredCommit& commit);
   void forget();
@@ -107,13 +129,34 @@ class Overlay final {
   void finish(const OverlaySnapshot& snapshot);
   [[nodiscard]] bool isDirty() const;
 
+  // History. What `snapshot` overwrites or drops and the ledger does not hold yet. `filePages`: of the file now, which
+  // counts if nothing has been saved since it was complete.
+  [[nodiscard]] UndoPlan planUndo(const OverlaySnapshot& snapshot, std::uint32_t filePages) const;
+  // The ledger holds it.
+  void undoSaved(const UndoPlan& plan);
+  void replay(const ledger::RecoveredUndo& undo);
+  // The commits after this position are not in the file; nullopt: it is complete.
+  [[nodiscard]] std::optional<ledger::Position> fileVersion() const;
+  // Everything, for a reader that keeps checkpoints away.
+  [[nodiscard]] OverlaySnapshot peek() const;
+
  private:
+  [[nodiscard]] bool sabotages(Sabotage which) const { return context_.sabotage == which; }
   struct Entry {
     PageRef page;
     // The ledger may be given a change to `page`.
     bool isBase = false;
   };
+  // Which images of the file the ledger holds since the file was complete.
+  struct Saved {
+    std::uint32_t filePages = 0;
+    std::unordered_set<std::uint32_t> pages;
+  };
   void clearPages();
+  [[nodiscard]] bool isClean() const { return transaction_ == fileTransaction_ && pages_.empty(); }  // mutex_ held
+  void shrunkTo(std::uint32_t pageCount);                                                            // mutex_ held
+  void beginDirty(ledger::Position firstCommit);                                                     // mutex_ held
+  [[nodiscard]] OverlaySnapshot copy() const;                                                        // mutex_ held
 
   const ObjectKey object_;
   OverlayContext& context_;
@@ -126,6 +169,10 @@ class Overlay final {
   std::uint64_t generation_ = 0;       // counts resets
   std::uint64_t fileTransaction_ = 0;  // the transaction that the file is complete for
   std::optional<ledger::Position> lastCommit_;
+  // The file is complete as of it; of no meaning when it is complete.
+  ledger::Position dirtySince_;
+  std::unique_ptr<Saved> saved_;
+  std::uint32_t fileLimit_ = std::numeric_limits<std::uint32_t>::max();
   bool fileCounts_ = true;
   bool fileKnown_ = false;  // setFile, or nothing left to learn from it
   bool sizeKnown_ = false;  // from a commit

@@ -58,7 +58,11 @@ class Life {
   bool start() {
     auto store = openStoreOn(
         disk_, systemClock(), quiet_,
-        {.directory = kDirectory, .overlayBytesMax = 600'000, .ledgerBytesMax = 100'000, .closedDelay = {}},
+        {.directory = kDirectory,
+         .overlayBytesMax = 600'000,
+         .ledgerBytesMax = 100'000,
+         .historyRetention = std::chrono::hours(1),
+         .closedDelay = {}},
         [&](ledger::Replayer& replayer) {
           return ledger::openLedger(
               disk_, {.directory = std::string(kDirectory) + "/ledger", .segmentBytes = 128 * 1024}, replayer);

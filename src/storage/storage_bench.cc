@@ -27,6 +27,7 @@ class ForgetfulLedger final : public ledger::Ledger {
   Result<ledger::Position> append(const ledger::RestoreRequest&) override { return ledger::Position{tail_}; }
   Result<void> read(ledger::Position, ledger::Position, ledger::RecordSink&) override { return {}; }
   std::unique_ptr<Hold> hold() override { return nullptr; }
+  ledger::LedgerId id() const override { return {}; }
   ledger::Position tail() const override { return {tail_}; }
   ledger::Position durable() const override { return {tail_}; }
   Result<void> waitDurable(ledger::Position) override { return {}; }

@@ -10,8 +10,11 @@
 #include "base/limits.h"
 #include "storage/checkpointer.h"
 #include "storage/database_impl.h"
+#include "storage/job_thread.h"
 #include "storage/object_files.h"
 #include "storage/overlay.h"
+#include "storage/past_state.h"
+#include "storage/restoration.h"
 #include "storage/store_impl.h"
 
 namespace hf::storage {
@@ -24,17 +27,19 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
         clock_(clock),
         log_(log),
         directory_(options.directory),
-        isDrivenBySteps_(options.drive == ledger::Drive::kSteps),
+        options_(options),
         files_(disk, options.directory + "/objects", limits::kOpenObjectFilesMax),
-        checkpointer_(disk, clock, log, context_, files_, *this,
-                      {.directory = options.directory, .closedDelay = options.closedDelay}) {
+        jobs_(options.drive) {
     context_.bytesMax = options.overlayBytesMax * 4;
     context_.bytesWanted = options.overlayBytesMax / 2;
     context_.ledgerBytesWanted = options.ledgerBytesMax;
+    context_.sabotage = options.sabotage;
+    files_.sabotage(options.sabotage);
   }
 
   ~StoreImpl() override {
-    checkpointer_.stop();
+    jobs_.stop();
+    if (checkpointer_ != nullptr) checkpointer_->stop();
     HF_CHECK(openCount() == 0, "databases are closed before their store");
   }
 
@@ -42,8 +47,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     HF_TRY(kvPages_, makeStartingPages(kMakeKvTable));
     HF_TRY_VOID(disk_.makeDirectories(directory_));
     HF_TRY_VOID(context_.alarms.load(disk_, directory_));
+    HF_TRY_VOID(context_.restores.load(disk_, directory_));
     HF_TRY(ledger_, openLedger(*this));
     context_.ledger = ledger_.get();
+    HF_TRY_VOID(openHistory());
     HF_TRY_VOID(removeDeleted());
     const ledger::RecoveryReport& report = ledger_->recovery();
     if (report.records > 0 || report.droppedBytes > 0) {
@@ -54,44 +61,40 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
                                        {"droppedBytes", std::to_string(report.droppedBytes)},
                                        {"droppedAt", report.droppedAt}});
     }
-    context_.wake = [this] { checkpointer_.wake(); };
-    if (isDrivenBySteps_) return {};
-    checkpointer_.start();
-    if (report.records > 0) checkpointer_.request();
+    checkpointer_ = std::make_unique<Checkpointer>(
+        clock_,
+        RoundParts{.disk = disk_,
+                   .log = log_,
+                   .context = context_,
+                   .files = files_,
+                   .source = *this,
+                   .history = history_.get(),
+                   .directory = directory_},
+        CheckpointerOptions{.drive = options_.drive, .closedDelay = options_.closedDelay});
+    context_.wake = [this] { checkpointer_->wake(); };
+    checkpointer_->start();
+    if (report.records > 0) checkpointer_->request();
     return {};
   }
 
   // --- Store
 
   Result<std::unique_ptr<Database>> open(const ObjectKey& object, std::string name) override {
-    std::shared_ptr<Overlay> overlay;
-    {
-      const std::lock_guard lock(mutex_);
-      Slot& slot = slotOf(object);
-      if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
-      slot.isOpen = true;
-      overlay = slot.overlay;
-      // A file that is still there belongs to an object that was deleted.
-      if (deleted_.contains(object.ns) && !overlay->isFileKnown()) overlay->setFile(std::nullopt);
+    Result<std::shared_ptr<Overlay>> overlay = take(object);
+    if (!overlay) {
+      const Error& why = overlay.error();
+      if (why.code == Errc::kAlreadyExists) return std::unexpected(why);
+      // The path is the operator's, not the application's.
+      log_.error("storage: " + why.message, {{"object", object.id.hex()}});
+      return fail(why.code, why.code == Errc::kCorrupt ? "database disk image is malformed: SQLITE_CORRUPT"
+                                                       : "disk I/O error: SQLITE_IOERR");
     }
-    if (!overlay->isFileKnown()) {
-      Result<std::optional<std::uint32_t>> pages = files_.pageCount(
-          object, overlay->isSizeKnown() ? ObjectFiles::Completeness::kUnknown : ObjectFiles::Completeness::kComplete);
-      if (!pages) {
-        onDatabaseClosed(object);
-        // The path is the operator's, not the application's.
-        log_.error("storage: " + pages.error().message, {{"object", object.id.hex()}});
-        const bool isCorrupt = pages.error().code == Errc::kCorrupt;
-        return fail(pages.error().code,
-                    isCorrupt ? "database disk image is malformed: SQLITE_CORRUPT" : "disk I/O error: SQLITE_IOERR");
-      }
-      overlay->setFile(*pages);
-    }
-    return std::make_unique<DatabaseImpl>(DatabaseContext{.overlay = std::move(overlay),
+    return std::make_unique<DatabaseImpl>(DatabaseContext{.overlay = *std::move(overlay),
                                                           .files = files_,
                                                           .clock = clock_,
                                                           .log = log_,
                                                           .owner = *this,
+                                                          .ledger = *ledger_,
                                                           .kvPages = kvPages_},
                                           std::move(name));
   }
@@ -123,7 +126,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> deleteNamespace(const NamespaceId& ns) override {
-    return checkpointer_.runExclusive([&]() -> Result<void> {
+    return checkpointer_->runExclusive([&]() -> Result<void> {
       {
         const std::lock_guard lock(mutex_);
         for (auto it = firstOf(ns); it != objects_.end() && it->first.ns == ns; ++it) {
@@ -137,16 +140,77 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     });
   }
 
+  // --- Point-in-time recovery
+
+  Result<std::string> bookmark(const ObjectKey& object, ledger::Position position) override {
+    HF_TRY_VOID(hasHistory());
+    return formatBookmark({.position = position}, object, ledger_->id());
+  }
+
+  void bookmarkForTime(const ObjectKey& object, WallMs time, Executor& executor,
+                       Completion<Result<std::string>> done) override {
+    runJob<std::string>(executor, std::move(done), [this, object, time]() -> Result<std::string> {
+      HF_TRY_VOID(hasHistory());
+      std::string text;
+      HF_TRY_VOID(checkpointer_->runExclusive([&]() -> Result<void> {
+        HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
+        HF_TRY(const ledger::Position position, positionAt(object, time, pastSources()));
+        text = formatBookmark({.position = position}, object, ledger_->id());
+        return {};
+      }));
+      return text;
+    });
+  }
+
+  Result<RestoreRequested> requestRestore(const ObjectKey& object, std::string_view text) override {
+    HF_TRY_VOID(hasHistory());
+    HF_TRY(const Bookmark bookmark, parseBookmark(text, object, ledger_->id()));
+    if (bookmark.position > ledger_->tail()) {
+      return fail(Errc::kInvalidArgument, "The bookmark is one of the future");
+    }
+    if (bookmark.position < oldestKept(pastSources())) {
+      return fail(Errc::kNotFound, "The bookmark is older than the history that is kept");
+    }
+    const ledger::RestoreRequest request{.object = object, .to = bookmark.position, .isUndo = bookmark.isUndo};
+    HF_TRY(const ledger::Position end, ledger_->append(request));
+    context_.restores.apply(request);
+    return RestoreRequested{.undo = formatBookmark({.position = end, .isUndo = true}, object, ledger_->id()),
+                            .position = end};
+  }
+
+  [[nodiscard]] bool hasRestoreRequest(const ObjectKey& object) override {
+    return context_.restores.find(object).has_value();
+  }
+
+  void restore(const ObjectKey& object, std::string name, Executor& executor, Completion<Result<void>> done) override {
+    runJob<void>(executor, std::move(done),
+                 [this, object, name = std::move(name)]() -> Result<void> { return restoreNow(object, name); });
+  }
+
+  [[nodiscard]] std::optional<HistoryStats> historyStats() override {
+    return history_ == nullptr ? std::nullopt : std::optional(history_->stats());
+  }
+
   ledger::Ledger& ledger() override { return *ledger_; }
+
+  // In turns, so that none waits until the others have nothing to do.
+  bool step() override {
+    for (int i = 0; i < 3; i++) {
+      const std::uint32_t who = nextToStep_++ % 3;
+      if (who == 0 ? ledger_->step() : who == 1 ? checkpointer_->step() : jobs_.step()) return true;
+    }
+    return false;
+  }
 
   Result<void> health() override { return ledger_->hasSpace(); }
 
-  Result<void> checkpoint() override { return checkpointer_.run(); }
+  Result<void> checkpoint() override { return checkpointer_->run(); }
 
   Result<void> close() override {
+    jobs_.stop();
     HF_CHECK(openCount() == 0, "databases are closed before their store");
-    checkpointer_.stop();
-    return checkpointer_.run();
+    checkpointer_->stop();
+    return checkpointer_->run();
   }
 
   // --- DatabaseOwner
@@ -161,10 +225,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       dirty = it->second.overlay->isDirty();
       if (!dirty) objects_.erase(it);
     }
-    if (dirty) checkpointer_.objectClosed(object);
+    if (dirty) checkpointer_->objectClosed(object);
   }
 
-  void onMemoryReleased() override { checkpointer_.memoryReleased(); }
+  void onMemoryReleased() override { checkpointer_->memoryReleased(); }
 
   // --- OverlaySource
 
@@ -211,8 +275,23 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   // --- Replayer
 
+  Result<void> onUndo(const ledger::RecoveredUndo& undo) override {
+    const std::lock_guard lock(mutex_);
+    // One that is unknown has a complete file.
+    if (const auto it = objects_.find(undo.object); it != objects_.end()) it->second.overlay->replay(undo);
+    return {};
+  }
+
+  Result<void> onRestoreRequest(const ledger::RestoreRequest& request) override {
+    if (options_.sabotage != Sabotage::kRestoreForgotten) context_.restores.apply(request);
+    return {};
+  }
+
   Result<void> onCommit(const ledger::RecoveredCommit& commit) override {
-    if (commit.alarm) context_.alarms.apply(commit.object, *commit.alarm);
+    if (commit.endsRestore) context_.restores.apply({.object = commit.object, .to = std::nullopt});
+    if (commit.alarm && options_.sabotage != Sabotage::kAlarmForgotten) {
+      context_.alarms.apply(commit.object, *commit.alarm);
+    }
     const std::lock_guard lock(mutex_);
     const bool isNew = !objects_.contains(commit.object);
     Overlay& overlay = *slotOf(commit.object).overlay;
@@ -222,6 +301,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> onNamespaceDeleted(const ledger::NamespaceDeletion& deletion, ledger::Position) override {
+    if (options_.sabotage == Sabotage::kNamespaceDeletionIgnored) return {};
     forgetNamespace(deletion.ns);
     return {};
   }
@@ -244,10 +324,81 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   void forgetNamespace(const NamespaceId& ns) {
     context_.alarms.removeNamespace(ns);
+    context_.restores.removeNamespace(ns);
     const std::lock_guard lock(mutex_);
     auto it = firstOf(ns);
     while (it != objects_.end() && it->first.ns == ns) it = objects_.erase(it);
     deleted_.insert(ns);
+  }
+
+  Result<void> openHistory() {
+    const std::string directory = directory_ + "/history";
+    if (options_.historyRetention.count() == 0) return History::removeAll(disk_, directory);
+    HF_TRY(history_, History::open(disk_, clock_, log_,
+                                   {.directory = directory, .retention = options_.historyRetention}, *ledger_));
+    return {};
+  }
+
+  [[nodiscard]] Result<void> hasHistory() const {
+    if (history_ != nullptr) return {};
+    return fail(Errc::kUnsupported,
+                "This Durable Object's storage back-end does not implement point-in-time recovery.");
+  }
+
+  [[nodiscard]] PastSources pastSources() { return {.files = files_, .ledger = *ledger_, .history = history_.get()}; }
+
+  template <class T>
+  void runJob(Executor& executor, Completion<Result<T>> done, std::move_only_function<Result<T>()> job) {
+    jobs_.post([&executor, done = std::move(done), job = std::move(job)]() mutable {
+      executor.post([done = std::move(done), result = job()]() mutable { done(std::move(result)); });
+    });
+  }
+
+  Result<void> restoreNow(const ObjectKey& object, const std::string& name) {
+    const std::optional<ledger::RestoreRequest> request = context_.restores.find(object);
+    if (!request) return {};
+    Result<void> restored = checkpointer_->runExclusive([&]() -> Result<void> {
+      HF_TRY(const std::shared_ptr<Overlay> overlay, take(object));
+      Result<ledger::Position> end =
+          restoreObject(*overlay, {.position = *request->to, .isUndo = request->isUndo}, name, pastSources(), clock_);
+      onDatabaseClosed(object);
+      if (!end) return std::unexpected(end.error());
+      return ledger_->waitDurable(*end);
+    });
+    if (restored) {
+      log_.info("storage: taken back to a bookmark", {{"object", object.id.hex()}});
+      return {};
+    }
+    log_.error("storage: could not take an object back to a bookmark: " + restored.error().message,
+               {{"object", object.id.hex()}});
+    const ledger::RestoreRequest none{.object = object, .to = std::nullopt};
+    if (const auto dropped = ledger_->append(none); !dropped) return std::unexpected(dropped.error());
+    context_.restores.apply(none);
+    return restored;
+  }
+
+  // Marks the object as open, and looks its file up.
+  Result<std::shared_ptr<Overlay>> take(const ObjectKey& object) {
+    std::shared_ptr<Overlay> overlay;
+    {
+      const std::lock_guard lock(mutex_);
+      Slot& slot = slotOf(object);
+      if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
+      slot.isOpen = true;
+      overlay = slot.overlay;
+      // A file that is still there belongs to an object that was deleted.
+      if (deleted_.contains(object.ns) && !overlay->isFileKnown()) overlay->setFile(std::nullopt);
+    }
+    if (!overlay->isFileKnown()) {
+      Result<std::optional<std::uint32_t>> pages = files_.pageCount(
+          object, overlay->isSizeKnown() ? ObjectFiles::Completeness::kUnknown : ObjectFiles::Completeness::kComplete);
+      if (!pages) {
+        onDatabaseClosed(object);
+        return std::unexpected(pages.error());
+      }
+      overlay->setFile(*pages);
+    }
+    return overlay;
   }
 
   std::size_t openCount() {
@@ -261,9 +412,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   const Clock& clock_;
   const Log& log_;
   const std::string directory_;
-  const bool isDrivenBySteps_;
+  const StoreOptions options_;
   std::vector<PageRef> kvPages_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<History> history_;  // nullptr: none is kept
 
   OverlayContext context_;
   ObjectFiles files_;
@@ -273,7 +425,9 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   Objects objects_;
   std::set<NamespaceId> deleted_;  // whose files are still to be removed
 
-  Checkpointer checkpointer_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  JobThread jobs_;
+  std::uint32_t nextToStep_ = 0;
 };
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "base/sabotage.h"
 #include "ledger/ledger.h"
 #include "storage/database.h"
+#include "storage/history.h"
 
 namespace hf::storage {
 
@@ -29,8 +30,11 @@ struct StoreOptions {
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   // What a recovery would replay, before a checkpoint begins.
   std::uint64_t ledgerBytesMax = 64ULL * 1024 * 1024;
+  // How long an object can be taken back; 0: not at all.
+  std::chrono::milliseconds historyRetention{0};
   // How long after its last Database went an object's file becomes complete.
   std::chrono::milliseconds closedDelay{1000};
+  // kSteps: no threads; step() does their work (the ledger's opener has to agree).
   ledger::Drive drive = ledger::Drive::kThreads;
   Sabotage sabotage = Sabotage::kNone;
 };
@@ -45,6 +49,12 @@ struct ScheduledAlarm {
 struct StoredObject {
   ObjectId id;
   bool hasStoredData = false;
+};
+
+// What the request for a restoration gives back.
+struct RestoreRequested {
+  std::string undo;           // the bookmark of what will have been there before it
+  ledger::Position position;  // the request is durable when the ledger is up to here
 };
 
 class Store {
@@ -66,7 +76,27 @@ class Store {
   // Deletes every object of a namespace, durably. No Database of it may be open. Any thread.
   virtual Result<void> deleteNamespace(const NamespaceId& ns) = 0;
 
+  // --- Point-in-time recovery (spec durable-objects 5.7). Any thread.
+  // kUnsupported while no history is kept.
+  virtual Result<std::string> bookmark(const ObjectKey& object, ledger::Position position) = 0;
+  // The last commit at or before `time`. Reads the disk elsewhere; `done` runs on `executor`.
+  virtual void bookmarkForTime(const ObjectKey& object, WallMs time, Executor& executor,
+                               Completion<Result<std::string>> done) = 0;
+  // The object shall be what it was at the bookmark when it is opened next. kInvalidArgument, kNotFound: the bookmark
+  // is not one of this object, or older than what is kept.
+  virtual Result<RestoreRequested> requestRestore(const ObjectKey& object, std::string_view bookmark) = 0;
+  [[nodiscard]] virtual bool hasRestoreRequest(const ObjectKey& object) = 0;
+  // Carries the request out; nobody may have the object open, and nobody can open it meanwhile. One commit, durable
+  // when `done` runs (on `executor`). An error: the object is as it was, and there is no request any more.
+  virtual void restore(const ObjectKey& object, std::string name, Executor& executor,
+                       Completion<Result<void>> done) = 0;
+  // nullopt: no history is kept.
+  [[nodiscard]] virtual std::optional<HistoryStats> historyStats() = 0;
+
   virtual ledger::Ledger& ledger() = 0;
+
+  // StoreOptions::drive kSteps: one piece of the work of all threads. False: there is none.
+  virtual bool step() = 0;
 
   // Why writes are refused at present, if they are. Asks the disk: not on a shard.
   virtual Result<void> health() = 0;

@@ -68,7 +68,7 @@ TEST_F(StoreOnMemoryLedgerTest, NothingReachesAFileBeforeItIsDurable) {
   auto db = open();
   write(*db, "a", "1");
   must(store_->checkpoint());
-  ledger_->hold();
+  ledger_->holdBack();
   write(*db, "a", "2");
   std::thread checkpoint([&] { must(store_->checkpoint()); });
   ledger_->waitUntilSomebodyWaits();
@@ -133,7 +133,7 @@ TEST_F(StoreOnMemoryLedgerTest, DeleteAllTakesTheFileAwayAndAWriteMakesItAnew) {
 
 TEST_F(StoreOnMemoryLedgerTest, AResetDuringACheckpointWins) {
   auto db = open();
-  ledger_->hold();
+  ledger_->holdBack();
   write(*db, "a", "1");
   std::thread checkpoint([&] { must(store_->checkpoint()); });
   ledger_->waitUntilSomebodyWaits();
@@ -177,7 +177,7 @@ TEST_F(StoreOnMemoryLedgerTest, ObjectsAreListedInOrderWhereverTheyAre) {
 
 TEST_F(StoreOnMemoryLedgerTest, ACommitIsRefusedWhenCheckpointsDoNotKeepUp) {
   openStoreHere({.overlayBytesMax = 100'000});
-  ledger_->hold();  // so that no checkpoint ends
+  ledger_->holdBack();  // so that no checkpoint ends
   auto db = open();
   sql(*db, "CREATE TABLE t (x)");
   Result<std::optional<ledger::Position>> committed;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/page_checksum.h"
 
 namespace hf::storage {
 namespace {
@@ -70,7 +71,7 @@ int xRead(sqlite3_file* raw, void* out, int amount, sqlite3_int64 offset) {
   Page page;
   if (Result<void> read = file.files.readPage(file.overlay.object(), number, page); !read) {
     file.refusal = read.error();
-    return SQLITE_IOERR_READ;
+    return read.error().code == Errc::kCorrupt ? SQLITE_CORRUPT : SQLITE_IOERR_READ;
   }
   std::memcpy(out, page.data() + within, bytes);
   return SQLITE_OK;
@@ -214,6 +215,13 @@ void registerVfs() {
 
 }  // namespace
 
+// Counts for a database that is made; one that is there keeps what its first page says.
+void reserveForChecksums(sqlite3* db) {
+  int bytes = kPageChecksumBytes;
+  HF_CHECK(sqlite3_file_control(db, "main", SQLITE_FCNTL_RESERVE_BYTES, &bytes) == SQLITE_OK,
+           "SQLite reserves bytes of its pages when asked");
+}
+
 Result<sqlite3*> openConnection(DatabaseFile& file) {
   registerVfs();
   sqlite3* db = nullptr;
@@ -226,6 +234,7 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
     sqlite3_close(db);
     return fail(Errc::kIo, "could not open a database: " + text);
   }
+  if (isEmpty(file)) reserveForChecksums(db);
   return db;
 }
 
@@ -233,8 +242,9 @@ Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
   sqlite3* db = nullptr;
   unsigned char* image = nullptr;
   sqlite3_int64 size = 0;
-  if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) == SQLITE_OK &&
-      sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK) {
+  const int opened = sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  if (opened == SQLITE_OK) reserveForChecksums(db);
+  if (opened == SQLITE_OK && sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK) {
     image = sqlite3_serialize(db, "main", &size, 0);
   }
   const std::string error = db == nullptr ? "out of memory" : sqlite3_errmsg(db);

@@ -40,6 +40,9 @@ struct DatabaseFile {
 // The pages of a database that holds what `sql` makes.
 Result<std::vector<PageRef>> makeStartingPages(const char* sql);
 
+// A database that `db` makes has room for the checksums of its pages (base/page_checksum.h).
+void reserveForChecksums(sqlite3* db);
+
 // Opens a connection on `file`. kIo with SQLite's text otherwise.
 Result<sqlite3*> openConnection(DatabaseFile& file);
 
