@@ -105,8 +105,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
                                                 std::size_t limit) override {
     // Files second: an object that is checkpointed and forgotten in between is then seen twice, not missed.
     std::map<ObjectId, bool> found;
+    bool isDeleted = false;  // the files that are still there belong to nobody
     {
       const std::lock_guard lock(mutex_);
+      isDeleted = deleted_.contains(ns);
       auto it = objects_.lower_bound(ObjectKey{.ns = ns, .id = after.value_or(ObjectId())});
       for (; it != objects_.end() && it->first.ns == ns; ++it) {
         if (after && it->first.id <= *after) continue;
@@ -115,8 +117,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
         if (hasData || overlay.isFileKnown()) found[it->first.id] = hasData;  // else its file says
       }
     }
-    HF_TRY(const std::vector<ObjectId> stored, files_.list(ns, after, limit + found.size()));
-    for (const ObjectId& id : stored) found.emplace(id, true);
+    if (!isDeleted) {
+      HF_TRY(const std::vector<ObjectId> stored, files_.list(ns, after, limit + found.size()));
+      for (const ObjectId& id : stored) found.emplace(id, true);
+    }
     std::vector<StoredObject> objects;
     for (const auto& [id, hasStoredData] : found) {
       if (objects.size() == limit) break;
