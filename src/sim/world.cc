@@ -59,6 +59,7 @@ std::string Coverage::text() const {
 World::World(std::uint64_t seedGiven, bool isTracedGiven)
     : seed(seedGiven),
       isTraced(isTracedGiven),
+      log(2, LogFormat::kText, isTracedGiven ? LogLevel::kInfo : static_cast<LogLevel>(9)),
       random(seedGiven),
       plan(planOf(random)),
       disk(random.next64(), plan.directories),
@@ -90,7 +91,7 @@ Result<void> World::excuse(const std::string& what, const Error& error) {
     default:
       break;
   }
-  return violation(what + " failed for no reason: " + error.message);
+  return violation(what + " failed for no reason: " + error.message + " (" + std::to_string(static_cast<int>(error.code)) + ")");
 }
 
 }  // namespace hf::sim

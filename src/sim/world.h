@@ -72,13 +72,13 @@ struct World {
 
   const std::uint64_t seed;
   const bool isTraced;
+  const Log log;  // silent unless traced
   SeededRandom random;
   const Plan plan;
   SimDisk disk;
   SimClock clock;
   Model model;
   Coverage coverage;
-  const Log log{2, LogFormat::kText, static_cast<LogLevel>(9)};  // silent
 
   // What errors this life may see.
   bool isSpaceShort = false;
