@@ -40,7 +40,7 @@ function(room NAME)
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
   list(FILTER fuzzes INCLUDE REGEX "_fuzz\\.cc$")
-  list(FILTER srcs EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
+  list(FILTER srcs EXCLUDE REGEX "_(test|bench|fuzz|main)\\.cc$")
   set_property(GLOBAL PROPERTY HF_FLOOR_${NAME} ${R_FLOOR})
 
   # The include path: links to this room and to the rooms it names.
@@ -117,7 +117,8 @@ function(room NAME)
     return()
   endif()
 
-  hf_room_library(hf_${NAME} ${inc} "${srcs}" "${deps};${base_libs};${R_LIBS}")
+  # Of a V8 room it may use what is pure.
+  hf_room_library(hf_${NAME} ${inc} "${srcs}" "${pure_deps};${base_libs};${R_LIBS}")
   hf_room_test(${NAME} ${inc} hf_${NAME} "${tests}" "${R_TEST_LIBS}")
   if(benches AND NOT HF_SANITIZE)
     find_package(benchmark REQUIRED)

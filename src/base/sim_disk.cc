@@ -9,9 +9,9 @@
 namespace hf {
 namespace {
 
-std::string parentOf(const std::string& path) {
+std::string_view parentOf(std::string_view path) {
   const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
 bool isInside(const std::string& path, const std::string& directory) {
@@ -28,6 +28,7 @@ class SimFile final : public File {
   Result<std::size_t> readAt(std::uint64_t offset, std::span<std::uint8_t> out) override {
     const std::scoped_lock lock(disk_.mutex_);
     HF_TRY_VOID(alive());
+    HF_TRY_VOID(disk_.failure(SimDisk::Operation::kRead, path_));
     if (offset >= inode_->now.size()) return std::size_t{0};
     const std::size_t count = std::min<std::size_t>(out.size(), inode_->now.size() - offset);
     if (count > 0) std::memcpy(out.data(), inode_->now.data() + offset, count);
@@ -40,26 +41,29 @@ class SimFile final : public File {
     std::uint64_t end = offset;
     for (const BytesView part : parts) end += part.size();
     HF_TRY_VOID(disk_.fits(*inode_, end));
+    const Result<void> failed = disk_.failure(SimDisk::Operation::kWrite, path_);
+    // What fails may have written a part.
+    if (!failed) end = offset + disk_.random_.below(end - offset + 1);
+    SimDisk::markUnsure(*inode_, offset, end);
     if (inode_->now.size() < end) inode_->now.resize(end);
     for (const BytesView part : parts) {
-      std::ranges::copy(part, inode_->now.begin() + static_cast<std::ptrdiff_t>(offset));
-      offset += part.size();
+      const std::uint64_t count = std::min<std::uint64_t>(part.size(), end - offset);
+      if (count > 0) std::memcpy(inode_->now.data() + offset, part.data(), count);
+      offset += count;
     }
-    for (const BytesView part : parts) offset -= part.size();
-    markDirty(offset, end);
-    return disk_.step();
+    HF_TRY_VOID(disk_.step("write", path_));
+    return failed;
   }
 
   Result<void> sync() override {
     const std::scoped_lock lock(disk_.mutex_);
     HF_TRY_VOID(alive());
-    HF_TRY_VOID(disk_.step());
-    if (disk_.syncFailsIn_ && --*disk_.syncFailsIn_ == 0) {
-      disk_.syncFailsIn_.reset();
-      inode_->dirty.clear();
-      return fail(Errc::kIo, "fdatasync " + path_ + ": simulated failure");
+    HF_TRY_VOID(disk_.step("sync", path_));
+    if (Result<void> failed = disk_.failure(SimDisk::Operation::kSync, path_); !failed) {
+      SimDisk::lose(*inode_);
+      return failed;
     }
-    makeDurable();
+    SimDisk::makeDurable(*inode_);
     return {};
   }
 
@@ -67,18 +71,20 @@ class SimFile final : public File {
     const std::scoped_lock lock(disk_.mutex_);
     HF_TRY_VOID(alive());
     HF_TRY_VOID(disk_.fits(*inode_, bytes));
+    HF_TRY_VOID(disk_.failure(SimDisk::Operation::kAllocate, path_));
     if (inode_->now.size() < bytes) inode_->now.resize(bytes);
-    return disk_.step();
+    return disk_.step("allocate", path_);
   }
 
   Result<void> truncate(std::uint64_t bytes) override {
     const std::scoped_lock lock(disk_.mutex_);
     HF_TRY_VOID(alive());
     HF_TRY_VOID(disk_.fits(*inode_, bytes));
+    HF_TRY_VOID(disk_.failure(SimDisk::Operation::kWrite, path_));
     const std::uint64_t before = inode_->now.size();
+    SimDisk::markUnsure(*inode_, std::min(before, bytes), std::max(before, bytes));
     inode_->now.resize(bytes);
-    markDirty(std::min(before, bytes), std::max(before, bytes));
-    return disk_.step();
+    return disk_.step("truncate", path_);
   }
 
   Result<std::uint64_t> size() override {
@@ -87,28 +93,10 @@ class SimFile final : public File {
     return static_cast<std::uint64_t>(inode_->now.size());
   }
 
-  // With the disk's lock held.
-  void makeDurable() {
-    inode_->durable.resize(inode_->now.size());
-    for (const std::uint64_t sector : inode_->dirty) copySector(sector);
-    inode_->dirty.clear();
-  }
-
  private:
   [[nodiscard]] Result<void> alive() const {
-    if (life_ != disk_.life_) return fail(Errc::kIo, path_ + ": opened before the power was lost");
+    if (life_ != disk_.life_) return fail(Errc::kIo, path_ + ": opened before the machine or the process ended");
     return disk_.alive();
-  }
-  void markDirty(std::uint64_t from, std::uint64_t to) {
-    for (std::uint64_t at = from / SimDisk::kSectorBytes; at * SimDisk::kSectorBytes < to; at++)
-      inode_->dirty.insert(at);
-  }
-  void copySector(std::uint64_t sector) {
-    const std::size_t from = std::min<std::size_t>(sector * SimDisk::kSectorBytes, inode_->now.size());
-    const std::size_t to = std::min<std::size_t>(from + SimDisk::kSectorBytes, inode_->now.size());
-    std::copy(inode_->now.begin() + static_cast<std::ptrdiff_t>(from),
-              inode_->now.begin() + static_cast<std::ptrdiff_t>(to),
-              inode_->durable.begin() + static_cast<std::ptrdiff_t>(from));
   }
 
   // Fixed once made
@@ -124,19 +112,19 @@ class SimFileSystem final : public FileSystem {
 
   Result<void> sync() override {
     const std::scoped_lock lock(disk_.mutex_);
-    if (life_ != disk_.life_) return fail(Errc::kIo, "file system: opened before the power was lost");
+    if (life_ != disk_.life_) return fail(Errc::kIo, "file system: opened before the machine or the process ended");
     HF_TRY_VOID(disk_.alive());
-    HF_TRY_VOID(disk_.step());
-    const bool fails = disk_.syncFailsIn_ && --*disk_.syncFailsIn_ == 0;
+    HF_TRY_VOID(disk_.step("sync", "the file system"));
+    const Result<void> failed = disk_.failure(SimDisk::Operation::kSync, "the file system");
     for (const auto& [path, inode] : disk_.now_) {
       if (inode == nullptr) continue;
-      if (!fails) SimFile(disk_, inode, path).makeDurable();
-      inode->dirty.clear();
+      if (failed) {
+        SimDisk::makeDurable(*inode);
+      } else {
+        SimDisk::lose(*inode);
+      }
     }
-    if (fails) {
-      disk_.syncFailsIn_.reset();
-      return fail(Errc::kIo, "syncfs: simulated failure");
-    }
+    HF_TRY_VOID(failed);
     for (const SimDisk::Change& change : disk_.journal_) SimDisk::apply(change, disk_.durable_);
     disk_.journal_.clear();
     return {};
@@ -159,21 +147,28 @@ Result<void> SimDisk::alive() const {
   return {};
 }
 
-Result<void> SimDisk::step() {
+Result<void> SimDisk::step(std::string_view operation, const std::string& path) {
+  if (observer_) observer_(operation, path);
   operations_++;
   if (powerLossAt_ && operations_ >= *powerLossAt_) hasPower_ = false;
   return alive();
 }
 
-std::uint64_t SimDisk::usedBytes() const {
-  std::uint64_t used = 0;
-  for (const auto& [path, inode] : now_) used += inode ? inode->now.size() : 0;
-  return used;
+Result<void> SimDisk::failure(Operation operation, const std::string& path) {
+  Failure& planned = failures_[static_cast<std::size_t>(operation)];
+  if (planned.in == 0 || --planned.in > 0) return {};
+  return fail(planned.error, path + ": a simulated failure");
+}
+
+std::uint64_t SimDisk::used() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [path, inode] : now_) bytes += inode ? inode->now.size() : 0;
+  return bytes;
 }
 
 Result<void> SimDisk::fits(const Inode& inode, std::uint64_t bytes) const {
   if (bytes <= inode.now.size() || capacity_ == UINT64_MAX) return {};
-  if (usedBytes() + (bytes - inode.now.size()) <= capacity_) return {};
+  if (used() + (bytes - inode.now.size()) <= capacity_) return {};
   return fail(Errc::kNoSpace, "the simulated disk is full");
 }
 
@@ -185,6 +180,28 @@ void SimDisk::apply(const Change& made, Entries& entries) {
 void SimDisk::change(Change made) {
   apply(made, now_);
   journal_.push_back(std::move(made));
+}
+
+// Before the bytes change: what is durable of their sectors is kept.
+void SimDisk::markUnsure(Inode& inode, std::uint64_t from, std::uint64_t to) {
+  for (std::uint64_t sector = from / kSectorBytes; sector * kSectorBytes < to; sector++) {
+    const auto [it, isNew] = inode.unsure.try_emplace(sector);
+    it->second.isLost = false;
+    const std::uint64_t at = sector * kSectorBytes;
+    if (!isNew || at >= inode.durableSize || at >= inode.now.size()) continue;
+    it->second.durable = std::make_unique<Sector>();
+    std::memcpy(it->second.durable->data(), inode.now.data() + at,
+                std::min<std::uint64_t>(kSectorBytes, inode.now.size() - at));
+  }
+}
+
+void SimDisk::makeDurable(Inode& inode) {
+  inode.durableSize = inode.now.size();
+  std::erase_if(inode.unsure, [](const auto& sector) { return !sector.second.isLost; });
+}
+
+void SimDisk::lose(Inode& inode) {
+  for (auto& [sector, unsure] : inode.unsure) unsure.isLost = true;
 }
 
 Result<std::unique_ptr<File>> SimDisk::open(const std::string& path, OpenMode mode) {
@@ -199,11 +216,12 @@ Result<std::unique_ptr<File>> SimDisk::open(const std::string& path, OpenMode mo
   if (mode == OpenMode::kRead || mode == OpenMode::kReadWrite) {
     return fail(Errc::kNotFound, "open " + path + ": no such file");
   }
-  const std::string parent = parentOf(path);
+  const std::string parent(parentOf(path));
   if (!parent.empty() && !now_.contains(parent)) return fail(Errc::kNotFound, "open " + path + ": no such directory");
+  HF_TRY_VOID(failure(Operation::kDirectory, path));
   auto inode = std::make_shared<Inode>();
   change({.remove = "", .add = path, .inode = inode});
-  HF_TRY_VOID(step());
+  HF_TRY_VOID(step("make", path));
   return std::make_unique<SimFile>(*this, std::move(inode), path);
 }
 
@@ -212,8 +230,8 @@ Result<std::vector<std::string>> SimDisk::list(const std::string& directory) {
   HF_TRY_VOID(alive());
   if (!now_.contains(directory)) return fail(Errc::kNotFound, "list " + directory + ": no such directory");
   std::vector<std::string> names;
-  for (const auto& [path, inode] : now_) {
-    if (parentOf(path) == directory) names.push_back(path.substr(directory.size() + 1));
+  for (auto it = now_.upper_bound(directory); it != now_.end() && it->first.starts_with(directory); ++it) {
+    if (parentOf(it->first) == directory) names.push_back(it->first.substr(directory.size() + 1));
   }
   return names;
 }
@@ -224,14 +242,14 @@ Result<void> SimDisk::makeDirectories(const std::string& path) {
   for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string part = path.substr(0, slash);
     const auto found = now_.find(part);
+    if (found != now_.end() && found->second) return fail(Errc::kIo, "make directory " + part + ": it is a file");
     if (found == now_.end()) {
+      HF_TRY_VOID(failure(Operation::kDirectory, part));
       change({.remove = "", .add = part, .inode = nullptr});
-    } else if (found->second) {
-      return fail(Errc::kIo, "make directory " + part + ": it is a file");
+      HF_TRY_VOID(step("make directory", part));
     }
-    if (slash == std::string::npos) break;
+    if (slash == std::string::npos) return {};
   }
-  return step();
 }
 
 Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
@@ -240,16 +258,18 @@ Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
   const auto found = now_.find(from);
   if (found == now_.end()) return fail(Errc::kNotFound, "rename " + from + ": no such file");
   HF_CHECK(found->second != nullptr, "the simulated disk renames files only");
+  HF_TRY_VOID(failure(Operation::kDirectory, from));
   change({.remove = from, .add = to, .inode = found->second});
-  return step();
+  return step("rename", from);
 }
 
 Result<void> SimDisk::remove(const std::string& path) {
   const std::scoped_lock lock(mutex_);
   HF_TRY_VOID(alive());
   if (!now_.contains(path)) return fail(Errc::kNotFound, "remove " + path + ": no such file");
+  HF_TRY_VOID(failure(Operation::kDirectory, path));
   change({.remove = path, .add = "", .inode = nullptr});
-  return step();
+  return step("remove", path);
 }
 
 Result<void> SimDisk::removeTree(const std::string& path) {
@@ -261,8 +281,9 @@ Result<void> SimDisk::removeTree(const std::string& path) {
   }
   // What is inside goes first.
   for (auto entry = paths.rbegin(); entry != paths.rend(); ++entry) {
+    HF_TRY_VOID(failure(Operation::kDirectory, *entry));
     change({.remove = *entry, .add = "", .inode = nullptr});
-    HF_TRY_VOID(step());
+    HF_TRY_VOID(step("remove", *entry));
   }
   return {};
 }
@@ -270,11 +291,23 @@ Result<void> SimDisk::removeTree(const std::string& path) {
 Result<void> SimDisk::syncDirectory(const std::string& directory) {
   const std::scoped_lock lock(mutex_);
   HF_TRY_VOID(alive());
-  HF_TRY_VOID(step());
+  HF_TRY_VOID(step("sync directory", directory));
+  HF_TRY_VOID(failure(Operation::kSyncDirectory, directory));
+  const auto isOfIt = [&](const Change& change) {
+    return parentOf(change.remove) == directory || parentOf(change.add) == directory;
+  };
+  if (directories_ == Directories::kAnyOrder) {
+    std::erase_if(journal_, [&](const Change& change) {
+      if (!isOfIt(change)) return false;
+      apply(change, durable_);
+      return true;
+    });
+    return {};
+  }
   // The journal keeps its order: what was done before the last change of this directory becomes durable with it.
   std::size_t count = 0;
   for (std::size_t i = 0; i < journal_.size(); i++) {
-    if (parentOf(journal_[i].remove) == directory || parentOf(journal_[i].add) == directory) count = i + 1;
+    if (isOfIt(journal_[i])) count = i + 1;
   }
   for (std::size_t i = 0; i < count; i++) apply(journal_[i], durable_);
   journal_.erase(journal_.begin(), journal_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -290,8 +323,9 @@ Result<bool> SimDisk::exists(const std::string& path) {
 Result<std::uint64_t> SimDisk::freeBytes(const std::string& path) {
   const std::scoped_lock lock(mutex_);
   HF_TRY_VOID(alive());
-  const std::uint64_t used = usedBytes();
-  return capacity_ > used ? capacity_ - used : 0;
+  if (capacity_ == UINT64_MAX) return std::uint64_t{UINT64_MAX / 2};
+  const std::uint64_t bytes = used();
+  return capacity_ > bytes ? capacity_ - bytes : 0;
 }
 
 void SimDisk::losePowerAt(std::uint64_t n) {
@@ -307,40 +341,70 @@ bool SimDisk::hasPower() const {
 bool SimDisk::chance() { return random_.below(2) == 0; }
 
 void SimDisk::settle(Inode& inode, Unsynced unsynced) {
-  const bool keepSize = unsynced == Unsynced::kKept ||
-                        (unsynced == Unsynced::kByChance && inode.now.size() > inode.durable.size() && chance());
+  const std::uint64_t sizeNow = inode.now.size();
+  std::uint64_t size = unsynced == Unsynced::kKept ? sizeNow : inode.durableSize;
+  if (unsynced == Unsynced::kByChance && sizeNow != inode.durableSize && chance()) size = sizeNow;
+  if (inode.unsure.empty() && size == sizeNow) {
+    inode.durableSize = size;
+    return;
+  }
   // All, none, or some of the sectors: tearing shows at its edges too.
   const std::uint64_t mood = unsynced == Unsynced::kByChance ? random_.below(4) : 0;
-  if (keepSize) inode.durable.resize(inode.now.size());
-  for (const std::uint64_t sector : inode.dirty) {
-    if (unsynced == Unsynced::kForgotten || (unsynced == Unsynced::kByChance && mood == 0)) break;
-    if (unsynced == Unsynced::kByChance && mood != 1 && chance()) continue;
-    const std::size_t limit = std::min(inode.now.size(), inode.durable.size());
-    const std::size_t from = std::min<std::size_t>(sector * kSectorBytes, limit);
-    const std::size_t to = std::min<std::size_t>(from + kSectorBytes, limit);
-    std::copy(inode.now.begin() + static_cast<std::ptrdiff_t>(from),
-              inode.now.begin() + static_cast<std::ptrdiff_t>(to),
-              inode.durable.begin() + static_cast<std::ptrdiff_t>(from));
+  inode.now.resize(std::max(size, sizeNow));
+  for (const auto& [sector, unsure] : inode.unsure) {
+    const std::uint64_t at = sector * kSectorBytes;
+    bool kept = unsynced == Unsynced::kKept;
+    if (unsynced == Unsynced::kByChance && mood > 0) kept = mood == 1 || chance();
+    if (unsure.isLost || at + kSectorBytes > sizeNow) kept = kept && !unsure.isLost && size <= sizeNow;
+    if (kept || at >= size) continue;
+    const std::uint64_t count = std::min(kSectorBytes, size - at);
+    if (unsure.durable) {
+      std::memcpy(inode.now.data() + at, unsure.durable->data(), count);
+    } else {
+      std::memset(inode.now.data() + at, 0, count);
+    }
   }
-  inode.now = inode.durable;
-  inode.dirty.clear();
+  inode.now.resize(size);
+  inode.durableSize = size;
+  inode.unsure.clear();
+}
+
+void SimDisk::settleDirectories(Unsynced unsynced) {
+  const bool byChance = unsynced == Unsynced::kByChance;
+  if (byChance && directories_ == Directories::kAnyOrder) {
+    for (const Change& change : journal_) {
+      if (chance()) apply(change, durable_);
+    }
+  } else {
+    std::size_t kept = unsynced == Unsynced::kKept ? journal_.size() : 0;
+    if (byChance) kept = random_.below(journal_.size() + 1);
+    for (std::size_t i = 0; i < kept; i++) apply(journal_[i], durable_);
+  }
+  journal_.clear();
+  // In order of path: a directory comes before what is in it.
+  for (auto it = durable_.begin(); it != durable_.end();) {
+    const std::string_view parent = parentOf(it->first);
+    it = parent.empty() || durable_.contains(std::string(parent)) ? std::next(it) : durable_.erase(it);
+  }
 }
 
 void SimDisk::powerOn(Unsynced unsynced) {
   const std::scoped_lock lock(mutex_);
-  std::size_t kept = 0;
-  if (unsynced == Unsynced::kKept) kept = journal_.size();
-  if (unsynced == Unsynced::kByChance) kept = random_.below(journal_.size() + 1);
-  for (std::size_t i = 0; i < kept; i++) apply(journal_[i], durable_);
-  journal_.clear();
+  settleDirectories(unsynced);
   now_ = durable_;
   for (const auto& [path, inode] : now_) {
     if (inode) settle(*inode, unsynced);
   }
   life_++;
   powerLossAt_.reset();
-  syncFailsIn_.reset();
+  failures_ = {};
   hasPower_ = true;
+}
+
+void SimDisk::endProcess() {
+  const std::scoped_lock lock(mutex_);
+  HF_CHECK(hasPower_, "without power nothing is left of what was written");
+  life_++;
 }
 
 std::uint64_t SimDisk::operations() const {
@@ -348,10 +412,17 @@ std::uint64_t SimDisk::operations() const {
   return operations_;
 }
 
-void SimDisk::failSyncAt(std::uint64_t n) {
+void SimDisk::failAt(Operation operation, std::uint64_t n, Errc error) {
   const std::scoped_lock lock(mutex_);
-  HF_CHECK(n > 0, "the next sync is number 1");
-  syncFailsIn_ = n;
+  HF_CHECK(n > 0, "the next one is number 1");
+  failures_[static_cast<std::size_t>(operation)] = {.in = n, .error = error};
+}
+
+bool SimDisk::clearFailures() {
+  const std::scoped_lock lock(mutex_);
+  const bool happened = std::ranges::all_of(failures_, [](const Failure& failure) { return failure.in == 0; });
+  failures_ = {};
+  return happened;
 }
 
 void SimDisk::setCapacity(std::uint64_t bytes) {
@@ -359,12 +430,37 @@ void SimDisk::setCapacity(std::uint64_t bytes) {
   capacity_ = bytes;
 }
 
+std::uint64_t SimDisk::usedBytes() const {
+  const std::scoped_lock lock(mutex_);
+  return used();
+}
+
 void SimDisk::damage(const std::string& path, std::uint64_t offset, std::uint8_t mask) {
   const std::scoped_lock lock(mutex_);
   const auto found = now_.find(path);
   HF_CHECK(found != now_.end() && found->second && offset < found->second->now.size(), "a test damages what is there");
-  found->second->now[offset] ^= mask;
-  if (offset < found->second->durable.size()) found->second->durable[offset] ^= mask;
+  Inode& inode = *found->second;
+  inode.now[offset] ^= mask;
+  const auto unsure = inode.unsure.find(offset / kSectorBytes);
+  if (unsure == inode.unsure.end()) return;
+  if (!unsure->second.durable) unsure->second.durable = std::make_unique<Sector>();
+  (*unsure->second.durable)[offset % kSectorBytes] ^= mask;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> SimDisk::files() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::pair<std::string, std::uint64_t>> all;
+  for (const auto& [path, inode] : now_) {
+    if (inode) all.emplace_back(path, inode->now.size());
+  }
+  return all;
+}
+
+std::optional<Bytes> SimDisk::content(const std::string& path) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = now_.find(path);
+  if (found == now_.end() || !found->second) return std::nullopt;
+  return found->second->now;
 }
 
 }  // namespace hf

@@ -119,5 +119,79 @@ TEST_F(SimDiskTest, IsFullAtItsCapacity) {
   EXPECT_EQ(*disk.freeBytes("/d"), 1000U);
 }
 
+TEST_F(SimDiskTest, ChangesOfDirectoriesSurviveInOrderOrEachOnItsOwn) {
+  for (const auto directories : {SimDisk::Directories::kInOrder, SimDisk::Directories::kAnyOrder}) {
+    bool secondAlone = false;
+    for (std::uint64_t seed = 1; seed <= 40; seed++) {
+      SimDisk other(seed, directories);
+      ASSERT_TRUE(other.makeDirectories("/d"));
+      ASSERT_TRUE(other.syncDirectory(""));
+      ASSERT_TRUE(other.open("/d/first", OpenMode::kCreate));
+      ASSERT_TRUE(other.open("/d/second", OpenMode::kCreate));
+      other.powerOn(Unsynced::kByChance);
+      secondAlone = secondAlone || (*other.exists("/d/second") && !*other.exists("/d/first"));
+    }
+    EXPECT_EQ(secondAlone, directories == SimDisk::Directories::kAnyOrder);
+  }
+}
+
+TEST_F(SimDiskTest, WhatLiesInALostDirectoryIsLost) {
+  ASSERT_TRUE(disk.makeDirectories("/d/e"));
+  auto file = make("/d/e/f");
+  ASSERT_TRUE(file->sync());
+  SimDisk other(1, SimDisk::Directories::kAnyOrder);
+  ASSERT_TRUE(other.makeDirectories("/a/b"));
+  ASSERT_TRUE(other.open("/a/b/c", OpenMode::kCreate));
+  ASSERT_TRUE(other.syncDirectory("/a/b"));
+  other.powerOn(Unsynced::kForgotten);
+  EXPECT_FALSE(*other.exists("/a/b/c")) << "its directory was never synced into its parent";
+}
+
+TEST_F(SimDiskTest, TheEndOfTheProcessForgetsNothingAndMakesNothingDurable) {
+  auto file = make("/d/f");
+  ASSERT_TRUE(disk.syncDirectory("/d"));
+  write(*file, 0, Bytes(600, 1));
+  disk.endProcess();
+  EXPECT_FALSE(file->sync());
+  EXPECT_EQ(content("/d/f"), Bytes(600, 1));
+  disk.powerOn(Unsynced::kForgotten);
+  EXPECT_EQ(content("/d/f"), Bytes());
+}
+
+TEST_F(SimDiskTest, AFailedWriteMayHaveWrittenAPart) {
+  auto file = make("/d/f");
+  bool part = false;
+  for (int i = 0; i < 20; i++) {
+    write(*file, 0, Bytes(2000, 1));
+    disk.failAt(SimDisk::Operation::kWrite, 1, Errc::kNoSpace);
+    const Bytes bytes(2000, 2);
+    const std::array<BytesView, 1> parts = {bytes};
+    const auto written = file->writeAt(0, parts);
+    ASSERT_FALSE(written);
+    EXPECT_EQ(written.error().code, Errc::kNoSpace);
+    const Bytes now = *content("/d/f");
+    part = part || (now.front() == 2 && now.back() == 1);
+  }
+  EXPECT_TRUE(part);
+  write(*file, 0, Bytes(2000, 3));
+  EXPECT_TRUE(disk.clearFailures());
+}
+
+TEST_F(SimDiskTest, AShortenedFileIsAsLongAsItWasUntilItIsSynced) {
+  auto file = make("/d/f");
+  write(*file, 0, Bytes(3000, 1));
+  ASSERT_TRUE(file->sync());
+  ASSERT_TRUE(disk.syncDirectory("/d"));
+  ASSERT_TRUE(file->truncate(100));
+  write(*file, 100, Bytes(1000, 2));
+  disk.powerOn(Unsynced::kForgotten);
+  EXPECT_EQ(content("/d/f"), Bytes(3000, 1));
+  file = make("/d/f");
+  ASSERT_TRUE(file->truncate(100));
+  ASSERT_TRUE(file->sync());
+  disk.powerOn(Unsynced::kForgotten);
+  EXPECT_EQ(content("/d/f"), Bytes(100, 1));
+}
+
 }  // namespace
 }  // namespace hf

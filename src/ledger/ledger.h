@@ -28,6 +28,7 @@
 #include "base/object_id.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 
 namespace hf::ledger {
 
@@ -170,6 +171,7 @@ struct LedgerOptions {
   Random* random = &systemRandom();
   const Clock* clock = &systemClock();
   Drive drive = Drive::kThreads;
+  Sabotage sabotage = Sabotage::kNone;
 };
 
 // What openLedger found.

@@ -41,7 +41,7 @@ LocalLedger::LocalLedger(Disk& disk, LedgerOptions options, Recovered recovered)
 
 LocalLedger::~LocalLedger() {
   if (options_.drive == Drive::kSteps) {
-    while (!queue_.isEmpty() && !poisoned_) writeOne(planWrite());
+    while ((halfWritten_ || !queue_.isEmpty()) && !poisoned_) writeHalf();
   }
   {
     const std::scoped_lock lock(mutex_);
@@ -135,6 +135,7 @@ void LocalLedger::writeLoop() {
 
 void LocalLedger::writeOne(Write plan) {
   if (const Result<void> written = write(plan); !written) return poison(written.error());
+  if (const Result<void> synced = syncWritten(plan); !synced) return poison(synced.error());
   publish(plan);
   // From now on the segment must be there. A mark that cannot be written is written by the next retirement.
   if (plan.header) HF_IGNORE(mark(), "nothing depends on it");
@@ -143,11 +144,25 @@ void LocalLedger::writeOne(Write plan) {
 bool LocalLedger::step() {
   HF_CHECK(options_.drive == Drive::kSteps, "the ledger's threads do their work themselves");
   if (poisoned_) return false;
-  if (!queue_.isEmpty()) {
-    writeOne(planWrite());
-    return true;
+  // The pool has a thread of its own: which of the two comes first is chance.
+  if (options_.random->next64() % 4 == 0 && pool_.step()) return true;
+  if (!halfWritten_ && queue_.isEmpty()) return pool_.step();
+  writeHalf();
+  return true;
+}
+
+void LocalLedger::writeHalf() {
+  if (!halfWritten_) {
+    Write plan = planWrite();
+    if (const Result<void> written = write(plan); !written) return poison(written.error());
+    if (sabotages(Sabotage::kDurableBeforeSync)) publish(plan);
+    halfWritten_ = std::move(plan);
+    return;
   }
-  return pool_.step();
+  const Write plan = *std::exchange(halfWritten_, std::nullopt);
+  if (const Result<void> synced = syncWritten(plan); !synced) return poison(synced.error());
+  if (!sabotages(Sabotage::kDurableBeforeSync)) publish(plan);
+  if (plan.header) HF_IGNORE(mark(), "nothing depends on it");
 }
 
 LocalLedger::Write LocalLedger::planWrite() {
@@ -179,7 +194,7 @@ void LocalLedger::activateSegment() {
   active_ = SegmentHeader();
   active_.ledger = id_;
   active_.sequence = ++lastSequence_;
-  active_.salt = options_.random->next64();
+  active_.salt = sabotages(Sabotage::kSaltRepeated) ? 1 : options_.random->next64();
   active_.start = taken_;
   active_.segmentBytes = file->bytes;
   seal(active_);
@@ -216,10 +231,17 @@ Result<void> LocalLedger::write(const Write& plan) {
   parts.insert(parts.end(), batch.parts.begin(), batch.parts.end());
   const std::uint64_t bytes = sizeof header + batch.bytes;
   if (alignUp(bytes) > bytes) parts.push_back(BytesView(zeros).first(alignUp(bytes) - bytes));
-  HF_TRY_VOID(plan.segment->file->writeAt(offset, parts));
-  HF_TRY_VOID(plan.segment->file->sync());
+  return plan.segment->file->writeAt(offset, parts);
+}
+
+Result<void> LocalLedger::syncWritten(const Write& plan) {
+  if (!sabotages(Sabotage::kLedgerSyncSkipped)) {
+    Result<void> synced = plan.segment->file->sync();
+    if (!synced && sabotages(Sabotage::kSyncRepeated)) synced = plan.segment->file->sync();
+    HF_TRY_VOID(synced);
+  }
   if (!plan.segment->isLinked) {
-    HF_TRY_VOID(disk_.syncDirectory(options_.directory));
+    if (!sabotages(Sabotage::kLedgerDirectoryNotSynced)) HF_TRY_VOID(disk_.syncDirectory(options_.directory));
     plan.segment->isLinked = true;
   }
   return {};
@@ -255,7 +277,7 @@ void LocalLedger::poison(const Error& why) {
 Result<void> LocalLedger::waitDurable(Position position) {
   HF_CHECK(position.value <= tail_, "what was not accepted will never be durable");
   if (options_.drive == Drive::kSteps) {
-    while (durable_ < position.value && !poisoned_) writeOne(planWrite());
+    while (durable_ < position.value && !poisoned_) writeHalf();
   }
   std::unique_lock lock(mutex_);
   durableChanged_.wait(lock, [&] { return durable_ >= position.value || poisoned_; });
@@ -281,7 +303,7 @@ Result<void> LocalLedger::mark() {
     mark.durable = durable_;
     mark.sequence = newestSequence(retired_);
   }
-  return writeMark(disk_, options_.directory, mark);
+  return writeMark(disk_, options_.directory, mark, options_.sabotage);
 }
 
 Result<void> LocalLedger::retire(Position upTo) {
@@ -298,7 +320,10 @@ Result<void> LocalLedger::retire(Position upTo) {
       mark.durable = durable_;
       mark.sequence = newestSequence(upTo.value);
     }
-    HF_TRY_VOID(writeMark(disk_, options_.directory, mark));
+    if (sabotages(Sabotage::kRetiredTooFar)) mark.retired = mark.durable;
+    if (!sabotages(Sabotage::kReusedBeforeMark)) {
+      HF_TRY_VOID(writeMark(disk_, options_.directory, mark, options_.sabotage));
+    }
     const std::scoped_lock lock(mutex_);
     retired_ = upTo.value;
     const std::uint64_t kept = holds_.empty() ? upTo.value : std::min(upTo.value, *holds_.begin());

@@ -68,12 +68,16 @@ class LocalLedger final : public Ledger {
   Result<Position> push(Bytes& record);
   void writeLoop();
   void writeOne(Write plan);
+  // Drive::kSteps: a batch is written in one step and synced in another, so that others come in between.
+  void writeHalf();
+  [[nodiscard]] bool sabotages(Sabotage which) const { return options_.sabotage == which; }
   Result<void> mark();
   // Of the newest segment that is on disk and holds what is not retired; 0: there is none.
   [[nodiscard]] std::uint64_t newestSequence(std::uint64_t retired) const;  // mutex_ held
   Write planWrite();                                                        // mutex_ held
   void activateSegment();                                                   // mutex_ held
   Result<void> write(const Write& plan);
+  Result<void> syncWritten(const Write& plan);
   void publish(const Write& plan);
   void poison(const Error& why);
 
@@ -113,6 +117,8 @@ class LocalLedger final : public Ledger {
   std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
   bool writerWaits_ = false;
   bool stopping_ = false;
+
+  std::optional<Write> halfWritten_;  // Drive::kSteps
 
   std::jthread writer_;  // last: joined before the rest goes
 };

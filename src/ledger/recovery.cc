@@ -159,37 +159,33 @@ Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vecto
       return fail(Errc::kCorrupt, "ledger: " + path + " is missing, yet there is " + options.directory + "/" + name);
     }
   }
+  // A start before this one may have made the directory and ended there.
+  const std::string parent = std::filesystem::path(options.directory).parent_path().string();
+  HF_TRY_VOID(disk.syncDirectory(parent.empty() ? "." : parent));
   Mark mark;
   options.random->fill(mark.ledger);
   HF_TRY_VOID(writeMark(disk, options.directory, mark));
   return mark;
 }
 
-Result<void> makeDirectory(Disk& disk, const std::string& directory) {
-  HF_TRY(const bool isThere, disk.exists(directory));
-  if (isThere) return {};
-  HF_TRY_VOID(disk.makeDirectories(directory));
-  const std::string parent = std::filesystem::path(directory).parent_path().string();
-  return disk.syncDirectory(parent.empty() ? "." : parent);
-}
-
 }  // namespace
 
-Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark) {
+Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabotage sabotage) {
   seal(mark);
   const std::string temporary = directory + "/" + std::string(kMarkTemporaryName);
   {
     HF_TRY(const auto file, disk.open(temporary, OpenMode::kCreate));
     const std::array<BytesView, 1> parts = {objectBytes(mark)};
     HF_TRY_VOID(file->writeAt(0, parts));
-    HF_TRY_VOID(file->sync());
+    if (sabotage != Sabotage::kMarkNotSynced) HF_TRY_VOID(file->sync());
   }
   HF_TRY_VOID(disk.rename(temporary, directory + "/" + std::string(kMarkName)));
   return disk.syncDirectory(directory);
 }
 
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer) {
-  HF_TRY_VOID(makeDirectory(disk, options.directory));
+  HF_TRY(const bool isThere, disk.exists(options.directory));
+  if (!isThere) HF_TRY_VOID(disk.makeDirectories(options.directory));
   // What is there now must be there after the next power loss too: a removed segment that came back would be a second
   // one with its sequence number.
   HF_TRY_VOID(disk.syncDirectory(options.directory));
@@ -212,6 +208,8 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   }
   ReplayingSink sink(replayer);
   SegmentScanner scanner(mark.retired, sink);
+  scanner.sabotage(options.sabotage);
+  if (options.sabotage == Sabotage::kFirstSegmentOnly && live.size() > 1) live.resize(1);
   for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
   HF_TRY_VOID(scanner.finish());
   // What is left of a segment may end long before the mark when all of it is retired.
@@ -221,7 +219,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
                                     std::to_string(recovered.tail) + ", and position " + std::to_string(mark.durable) +
                                     " had been durable");
   }
-  if (!live.empty()) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
+  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
   recovered.time = scanner.time();
   recovered.report = scanner.report();

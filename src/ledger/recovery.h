@@ -46,6 +46,6 @@ struct Recovered {
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer);
 
 // Replaces the mark, durably. Seals it.
-Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark);
+Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabotage sabotage = Sabotage::kNone);
 
 }  // namespace hf::ledger

@@ -1,6 +1,7 @@
 #include "ledger/segment_scanner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,13 @@ namespace hf::ledger {
 namespace {
 
 constexpr std::uint64_t kWindowBytes = 1024UL * 1024;
+
+std::optional<BatchHeader> unchecked(BytesView sector) {
+  BatchHeader header;
+  std::memcpy(&header, sector.data(), sizeof header);
+  if (header.magic != BatchHeader::kMagic) return std::nullopt;
+  return header;
+}
 
 }  // namespace
 
@@ -62,7 +70,8 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
   offset_ = kSegmentDataStart;
   while (offset_ < segment.bytes && wholeEnd_ < to_) {
     HF_TRY(const BytesView sector, window.at(offset_, kSectorBytes));
-    const std::optional<BatchHeader> batch = unseal<BatchHeader>(sector, header.salt);
+    std::optional<BatchHeader> batch = unseal<BatchHeader>(sector, header.salt);
+    if (!batch && sabotage_ == Sabotage::kBatchHeaderUnchecked) batch = unchecked(sector);
     if (!batch) break;
     const std::uint64_t bytes = sizeof(BatchHeader) + batch->payloadBytes;
     if (batch->position != position_ || batch->payloadBytes == 0 || batch->firstRecord > batch->payloadBytes ||
@@ -72,7 +81,7 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
     }
     HF_TRY(const BytesView whole, window.at(offset_, bytes));
     const BytesView payload = whole.subspan(sizeof(BatchHeader));
-    if (checksum(payload, header.salt) != batch->payloadCheck) {
+    if (checksum(payload, header.salt) != batch->payloadCheck && sabotage_ != Sabotage::kPayloadUnchecked) {
       tornBytes_ = batch->payloadBytes;
       break;
     }

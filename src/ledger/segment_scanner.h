@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "ledger/format.h"
 #include "ledger/ledger.h"
 #include "ledger/segment_pool.h"
@@ -19,6 +20,8 @@ class SegmentScanner final {
   // Records that end at or below `from` are passed over; `from` is the end of a record. Nothing is read behind `to`.
   SegmentScanner(std::uint64_t from, RecordSink& sink, std::uint64_t to = std::numeric_limits<std::uint64_t>::max())
       : from_(from), to_(to), wholeEnd_(from), sink_(sink) {}
+
+  void sabotage(Sabotage which) { sabotage_ = which; }
 
   // Segments come in the order of their sequence.
   Result<void> scan(SegmentFile& segment, const SegmentHeader& header);
@@ -74,6 +77,7 @@ class SegmentScanner final {
   std::uint64_t lastBatchBytes_ = 0;
   RecoveryReport report_;
   RecordSink& sink_;
+  Sabotage sabotage_ = Sabotage::kNone;
 };
 
 }  // namespace hf::ledger

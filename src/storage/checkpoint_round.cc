@@ -21,7 +21,7 @@ Result<CheckpointRound::Progress> CheckpointRound::step() {
   switch (state_) {
     case State::kBegin:
       HF_TRY_VOID(begin());
-      state_ = State::kPosition;
+      state_ = isFull() ? State::kPosition : State::kSnapshot;
       return Progress::kMore;
     case State::kPosition:
       upTo_ = parts_.context.ledger->tail();
@@ -40,6 +40,7 @@ Result<CheckpointRound::Progress> CheckpointRound::step() {
       return Progress::kWaitsForLedger;
     case State::kDurable: {
       HF_TRY_VOID(parts_.context.ledger->waitDurable(awaited_));
+      if (sabotages(Sabotage::kRetiredBeforeFiles) && isFull()) HF_TRY_VOID(parts_.context.ledger->retire(upTo_));
       HF_TRY(writer_, parts_.files.writer(snapshots_.size()));
       next_ = 0;
       state_ = snapshots_.empty() ? State::kFinish : State::kCopy;
@@ -58,7 +59,7 @@ Result<CheckpointRound::Progress> CheckpointRound::step() {
       state_ = isFull() ? State::kArchive : State::kDone;
       return state_ == State::kDone ? Progress::kDone : Progress::kMore;
     case State::kArchive:
-      if (parts_.history != nullptr) {
+      if (parts_.history != nullptr && !sabotages(Sabotage::kArchiveSkipped)) {
         HF_TRY_VOID(parts_.history->archive(*parts_.context.ledger, upTo_));
         HF_TRY_VOID(parts_.history->prune());
       }
@@ -76,7 +77,9 @@ Result<CheckpointRound::Progress> CheckpointRound::step() {
 }
 
 Result<void> CheckpointRound::begin() {
+  // Later it would take with it what is written for objects that came after the deletion.
   HF_TRY_VOID(parts_.source.removeDeleted());
+  if (!isFull()) return {};
   parts_.context.wholeOnly.store(true, std::memory_order_release);
   // Whoever has begun to commit without seeing this is with the ledger when the position is read.
   for (const auto& overlay : parts_.source.allOverlays()) overlay->awaitCommit();
@@ -101,8 +104,10 @@ void CheckpointRound::snapshot() {
 Result<void> CheckpointRound::saveUndo() {
   for (std::size_t i = 0; i < kObjectsPerStep && next_ < snapshots_.size(); i++, next_++) {
     Overlay& overlay = *overlays_[next_];
-    HF_TRY(const std::optional<std::uint32_t> filePages, parts_.files.pageCount(overlay.object()));
+    HF_TRY(const std::optional<std::uint32_t> filePages, 
+           parts_.files.pageCount(overlay.object(), ObjectFiles::Completeness::kUnknown));
     const UndoPlan plan = overlay.planUndo(snapshots_[next_], filePages.value_or(0));
+    if (sabotages(Sabotage::kUndoSkipped)) continue;
     if (plan.pages.empty() && plan.isFirst) HF_TRY_VOID(appendUndo(overlay, plan, 0, 0));
     for (std::size_t at = 0; at < plan.pages.size(); at += kUndoPagesPerRecord) {
       HF_TRY_VOID(appendUndo(overlay, plan, at, std::min(kUndoPagesPerRecord, plan.pages.size() - at)));
@@ -138,7 +143,7 @@ Result<void> CheckpointRound::copyOne() {
 
 Result<void> CheckpointRound::finish() {
   for (std::size_t i = 0; i < snapshots_.size(); i++) overlays_[i]->finish(snapshots_[i]);
-  if (alarms_) HF_TRY_VOID(parts_.context.alarms.save(parts_.disk, parts_.directory, *alarms_));
+  if (alarms_ && !sabotages(Sabotage::kAlarmsNotSaved)) HF_TRY_VOID(parts_.context.alarms.save(parts_.disk, parts_.directory, *alarms_));
   if (restores_) HF_TRY_VOID(parts_.context.restores.save(parts_.disk, parts_.directory, *restores_));
   parts_.source.onCheckpointed(asked_);
   return {};

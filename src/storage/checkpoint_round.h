@@ -2,7 +2,7 @@
 // two steps. What it does in which order, and why that is safe: checkpointer.h.
 //
 //   full:    begin → position → snapshot → undo … → durable → copy … → sync → finish → archive → retire → done
-//   closed:                     snapshot → undo … → durable → copy … → sync → finish → done
+//   closed:  begin →            snapshot → undo … → durable → copy … → sync → finish → done
 //
 // Thread:  one at a time; no two rounds at once.
 // Borrows: everything in RoundParts.
@@ -51,7 +51,7 @@ class CheckpointRound final {
   // A full round, or one for these objects as far as they are closed.
   explicit CheckpointRound(const RoundParts& parts) : parts_(parts), state_(State::kBegin) {}
   CheckpointRound(const RoundParts& parts, std::vector<ObjectKey> closed)
-      : parts_(parts), closed_(std::move(closed)), state_(State::kSnapshot) {}
+      : parts_(parts), closed_(std::move(closed)), state_(State::kBegin) {}
   ~CheckpointRound();
   CheckpointRound(const CheckpointRound&) = delete;
   CheckpointRound& operator=(const CheckpointRound&) = delete;
@@ -84,6 +84,7 @@ class CheckpointRound final {
   Result<void> appendUndo(const Overlay& overlay, const UndoPlan& plan, std::size_t from, std::size_t count);
   Result<void> copyOne();
   Result<void> finish();
+  [[nodiscard]] bool sabotages(Sabotage which) const { return parts_.context.sabotage == which; }
   [[nodiscard]] bool isFull() const { return !closed_; }
 
   const RoundParts parts_;

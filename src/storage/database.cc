@@ -69,7 +69,16 @@ Result<void> DatabaseImpl::usable() const {
 Result<void> DatabaseImpl::readable() {
   HF_TRY_VOID(usable());
   if (connection_ != nullptr) return {};
-  HF_TRY(connection_, Connection::open(file_, context_.clock));
+  Result<std::unique_ptr<Connection>> opened = Connection::open(file_, context_.clock);
+  if (!opened) {
+    Error error = opened.error();
+    if (const auto why = std::exchange(file_.refusal, std::nullopt)) {
+      context_.log.error("storage: " + why->message, {{"object", file_.overlay.object().id.hex()}});
+      error.code = refused(*why).code;
+    }
+    return std::unexpected(std::move(error));
+  }
+  connection_ = *std::move(opened);
   sqlite3_set_last_insert_rowid(connection_->db(), lastInsertRowid_);
   return {};
 }

@@ -61,13 +61,13 @@ std::size_t ObjectFiles::openCount() const {
   return open_.size();
 }
 
-Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object) {
+Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object, Completeness completeness) {
   const std::string path = filePath(object);
   HF_TRY(const bool exists, disk_.exists(path));
   if (!exists) return std::nullopt;
   HF_TRY(const std::shared_ptr<File> file, openForRead(object));
   HF_TRY(const std::uint64_t size, file->size());
-  if (size % kPageBytes != 0) {
+  if (size % kPageBytes != 0 && completeness == Completeness::kComplete) {
     return fail(Errc::kCorrupt, path + ": its length, " + std::to_string(size) + ", is not a number of pages");
   }
   return static_cast<std::uint32_t>(size / kPageBytes);
@@ -85,6 +85,7 @@ Result<void> ObjectFiles::readDamagedPage(const ObjectKey& object, std::uint32_t
 Result<void> ObjectFiles::readPage(const ObjectKey& object, std::uint32_t number,
                                    std::span<std::uint8_t, kPageBytes> out) {
   HF_TRY_VOID(readDamagedPage(object, number, out));
+  if (sabotage_ == Sabotage::kPageUnchecked) return {};
   const std::uint64_t offset = std::uint64_t{number - 1} * kPageBytes;
   if (!pageChecksumFits(out)) {
     return fail(Errc::kCorrupt, filePath(object) + ": damaged at offset " + std::to_string(offset) + ": page " +
@@ -109,7 +110,9 @@ Result<void> ObjectFiles::Writer::makeDirectory(const std::string& path) {
   if (files_.madeDirectories_.contains(path)) return {};
   HF_TRY_VOID(files_.disk_.makeDirectories(path));
   made_.push_back(path);
-  // Every directory from ours down may be new.
+  // Every directory from ours down may be new, and so may the names in it: a round before this one, or a process
+  // before this one, may have made them and ended before it synced them.
+  changedDirectories_.insert(path);
   std::string parent = path;
   while (parent.size() >= files_.directory_.size()) {
     parent.resize(parent.rfind('/'));
@@ -159,10 +162,12 @@ Result<void> ObjectFiles::Writer::write(const ObjectKey& object, const OverlaySn
 }
 
 Result<void> ObjectFiles::Writer::sync() {
+  if (files_.sabotage_ == Sabotage::kFilesNotSynced) return {};
   if (fileSystem_ != nullptr) {
     HF_TRY_VOID(fileSystem_->sync());
   } else {
     for (const std::unique_ptr<File>& file : unsynced_) HF_TRY_VOID(file->sync());
+    if (files_.sabotage_ == Sabotage::kFileDirectoriesNotSynced) return {};
     for (const std::string& directory : changedDirectories_) HF_TRY_VOID(files_.disk_.syncDirectory(directory));
   }
   files_.madeDirectories_.insert(made_.begin(), made_.end());

@@ -19,6 +19,7 @@
 #include "base/disk.h"
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "storage/overlay.h"
 
 namespace hf::storage {
@@ -28,8 +29,12 @@ class ObjectFiles final {
   ObjectFiles(Disk& disk, std::string directory, std::size_t openFilesMax)
       : disk_(disk), directory_(std::move(directory)), openFilesMax_(openFilesMax) {}
 
-  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages.
-  Result<std::optional<std::uint32_t>> pageCount(const ObjectKey& object);
+  void sabotage(Sabotage which) { sabotage_ = which; }
+
+  // Pages in an object's file; nullopt if it has none. kCorrupt if its length is not a number of pages, unless it may
+  // be incomplete: a checkpoint that failed or did not end leaves it at any length.
+  enum class Completeness : bool { kComplete, kUnknown };
+  Result<std::optional<std::uint32_t>> pageCount(const ObjectKey& object, Completeness completeness);
   // Fills `out` with a page, with zeroes beyond the end. kCorrupt, with file and offset, if it is not as it was
   // written.
   Result<void> readPage(const ObjectKey& object, std::uint32_t number, std::span<std::uint8_t, kPageBytes> out);
@@ -84,6 +89,7 @@ class ObjectFiles final {
   Disk& disk_;
   const std::string directory_;
   const std::size_t openFilesMax_;
+  Sabotage sabotage_ = Sabotage::kNone;
 
   // The writing thread only
   std::set<std::string> madeDirectories_;  // durable

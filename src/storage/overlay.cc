@@ -24,7 +24,7 @@ Result<ledger::Position> Overlay::commit(PendingCommit pending) {
     const std::lock_guard lock(mutex_);
     HF_CHECK(pending.reset || pending.endsRestore || pending.pageCount >= pageCount_,
              "a database shrinks only by a reset, or when it is taken back");
-    const bool wholeOnly = context_.wholeOnly.load(std::memory_order_acquire);
+    const bool wholeOnly = context_.wholeOnly.load(std::memory_order_acquire) && !sabotages(Sabotage::kStaleBase);
     ledger::CommitRecord record{.object = object_,
                                 .transaction = transaction_ + 1,
                                 .pageCount = pending.pageCount,
@@ -108,6 +108,11 @@ void Overlay::setFile(std::optional<std::uint32_t> filePages) {
   fileKnown_ = true;
 }
 
+bool Overlay::isSizeKnown() const {
+  const std::lock_guard lock(mutex_);
+  return sizeKnown_;
+}
+
 bool Overlay::isFileKnown() const {
   const std::lock_guard lock(mutex_);
   return fileKnown_;
@@ -116,7 +121,7 @@ bool Overlay::isFileKnown() const {
 Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
   const std::lock_guard lock(mutex_);
   if (isClean()) beginDirty(commit.end);
-  if (commit.reset) {
+  if (commit.reset && !sabotages(Sabotage::kResetIgnored)) {
     clearPages();
     fileCounts_ = false;
     generation_++;
@@ -236,7 +241,7 @@ OverlaySnapshot Overlay::copy() const {
 std::optional<OverlaySnapshot> Overlay::snapshot() {
   const std::lock_guard lock(mutex_);
   if (isClean()) return std::nullopt;
-  for (auto& [number, entry] : pages_) entry.isBase = false;
+  for (auto& [number, entry] : pages_) entry.isBase = sabotages(Sabotage::kStaleBase);
   return copy();
 }
 
@@ -254,7 +259,7 @@ void Overlay::finish(const OverlaySnapshot& snapshot) {
   for (const auto& [number, page] : snapshot.pages) {
     const auto it = pages_.find(number);
     // Taken back meanwhile: the page may be gone.
-    if (it != pages_.end() && it->second.page == page) {
+    if (it != pages_.end() && (it->second.page == page || sabotages(Sabotage::kChangedPageDropped))) {
       pages_.erase(it);
       dropped += kPageBytes;
     }

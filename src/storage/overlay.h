@@ -28,6 +28,7 @@
 
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "ledger/ledger.h"
 #include "storage/alarm_index.h"
 #include "storage/restore_index.h"
@@ -50,6 +51,7 @@ struct OverlayContext {
   std::uint64_t bytesMax = 0;
   // While a checkpoint begins every page is appended whole, so that no change is retired without what it changes.
   std::atomic<bool> wholeOnly{false};
+  Sabotage sabotage = Sabotage::kNone;
   // Woken when enough has gathered; set by the checkpointer.
   std::uint64_t bytesWanted = 0;
   std::uint64_t ledgerBytesWanted = 0;
@@ -109,6 +111,8 @@ class Overlay final {
   // What was found on disk when the object was first opened; nullopt: no file.
   void setFile(std::optional<std::uint32_t> filePages);
   [[nodiscard]] bool isFileKnown() const;
+  // From a commit: the file is not asked for it.
+  [[nodiscard]] bool isSizeKnown() const;
 
   // A database that is its file, as far as `fileLimit`, with these pages in front. For readers of what was; once.
   void install(const std::map<std::uint32_t, PageRef>& pages, std::uint32_t pageCount, std::uint32_t fileLimit);
@@ -137,6 +141,7 @@ class Overlay final {
   [[nodiscard]] OverlaySnapshot peek() const;
 
  private:
+  [[nodiscard]] bool sabotages(Sabotage which) const { return context_.sabotage == which; }
   struct Entry {
     PageRef page;
     // The ledger may be given a change to `page`.

@@ -33,6 +33,8 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     context_.bytesMax = options.overlayBytesMax * 4;
     context_.bytesWanted = options.overlayBytesMax / 2;
     context_.ledgerBytesWanted = options.ledgerBytesMax;
+    context_.sabotage = options.sabotage;
+    files_.sabotage(options.sabotage);
   }
 
   ~StoreImpl() override {
@@ -103,8 +105,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
                                                 std::size_t limit) override {
     // Files second: an object that is checkpointed and forgotten in between is then seen twice, not missed.
     std::map<ObjectId, bool> found;
+    bool isDeleted = false;  // the files that are still there belong to nobody
     {
       const std::lock_guard lock(mutex_);
+      isDeleted = deleted_.contains(ns);
       auto it = objects_.lower_bound(ObjectKey{.ns = ns, .id = after.value_or(ObjectId())});
       for (; it != objects_.end() && it->first.ns == ns; ++it) {
         if (after && it->first.id <= *after) continue;
@@ -113,8 +117,10 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
         if (hasData || overlay.isFileKnown()) found[it->first.id] = hasData;  // else its file says
       }
     }
-    HF_TRY(const std::vector<ObjectId> stored, files_.list(ns, after, limit + found.size()));
-    for (const ObjectId& id : stored) found.emplace(id, true);
+    if (!isDeleted) {
+      HF_TRY(const std::vector<ObjectId> stored, files_.list(ns, after, limit + found.size()));
+      for (const ObjectId& id : stored) found.emplace(id, true);
+    }
     std::vector<StoredObject> objects;
     for (const auto& [id, hasStoredData] : found) {
       if (objects.size() == limit) break;
@@ -197,7 +203,14 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   ledger::Ledger& ledger() override { return *ledger_; }
 
-  bool step() override { return ledger_->step() || checkpointer_->step() || jobs_.step(); }
+  // In turns, so that none waits until the others have nothing to do.
+  bool step() override {
+    for (int i = 0; i < 3; i++) {
+      const std::uint32_t who = nextToStep_++ % 3;
+      if (who == 0 ? ledger_->step() : who == 1 ? checkpointer_->step() : jobs_.step()) return true;
+    }
+    return false;
+  }
 
   Result<void> health() override { return ledger_->hasSpace(); }
 
@@ -280,13 +293,15 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> onRestoreRequest(const ledger::RestoreRequest& request) override {
-    context_.restores.apply(request);
+    if (options_.sabotage != Sabotage::kRestoreForgotten) context_.restores.apply(request);
     return {};
   }
 
   Result<void> onCommit(const ledger::RecoveredCommit& commit) override {
     if (commit.endsRestore) context_.restores.apply({.object = commit.object, .to = std::nullopt});
-    if (commit.alarm) context_.alarms.apply(commit.object, *commit.alarm);
+    if (commit.alarm && options_.sabotage != Sabotage::kAlarmForgotten) {
+      context_.alarms.apply(commit.object, *commit.alarm);
+    }
     const std::lock_guard lock(mutex_);
     const bool isNew = !objects_.contains(commit.object);
     Overlay& overlay = *slotOf(commit.object).overlay;
@@ -296,6 +311,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   Result<void> onNamespaceDeleted(const ledger::NamespaceDeletion& deletion, ledger::Position) override {
+    if (options_.sabotage == Sabotage::kNamespaceDeletionIgnored) return {};
     forgetNamespace(deletion.ns);
     return {};
   }
@@ -381,9 +397,12 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
       if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is open already");
       slot.isOpen = true;
       overlay = slot.overlay;
+      // A file that is still there belongs to an object that was deleted.
+      if (deleted_.contains(object.ns) && !overlay->isFileKnown()) overlay->setFile(std::nullopt);
     }
     if (!overlay->isFileKnown()) {
-      Result<std::optional<std::uint32_t>> pages = files_.pageCount(object);
+      Result<std::optional<std::uint32_t>> pages = files_.pageCount(
+          object, overlay->isSizeKnown() ? ObjectFiles::Completeness::kUnknown : ObjectFiles::Completeness::kComplete);
       if (!pages) {
         onDatabaseClosed(object);
         return std::unexpected(pages.error());
@@ -419,6 +438,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
 
   std::unique_ptr<Checkpointer> checkpointer_;
   JobThread jobs_;
+  std::uint32_t nextToStep_ = 0;
 };
 
 }  // namespace

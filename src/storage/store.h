@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/object_id.h"
 #include "base/result.h"
+#include "base/sabotage.h"
 #include "ledger/ledger.h"
 #include "storage/database.h"
 #include "storage/history.h"
@@ -35,6 +36,7 @@ struct StoreOptions {
   std::chrono::milliseconds closedDelay{1000};
   // kSteps: no threads; step() does their work (the ledger's opener has to agree).
   ledger::Drive drive = ledger::Drive::kThreads;
+  Sabotage sabotage = Sabotage::kNone;
 };
 
 // An alarm known to the index, which is rebuilt at start without opening objects.
