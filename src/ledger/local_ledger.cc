@@ -234,7 +234,9 @@ Result<void> LocalLedger::retire(Position upTo) {
   {
     const std::scoped_lock lock(mutex_);
     retired_ = upTo.value;
-    while (!live_.empty() && live_.front().end <= upTo.value) {
+    // What a backup holds goes with the first retirement after it.
+    const std::uint64_t freed = held_.empty() ? upTo.value : std::min(upTo.value, *held_.begin());
+    while (!live_.empty() && live_.front().end <= freed) {
       files.push_back(std::move(live_.front().file));
       live_.pop_front();
     }

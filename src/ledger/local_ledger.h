@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "ledger/ledger.h"
@@ -39,6 +40,7 @@ class LocalLedger final : public Ledger {
   void removeListener(DurabilityListener& listener) override { notifier_.remove(listener); }
   Result<void> retire(Position upTo) override;
   [[nodiscard]] Position retired() const override { return Position{retired_}; }
+  Result<std::unique_ptr<LedgerBackup>> beginBackup() override;
   [[nodiscard]] Result<void> hasSpace() override;
   [[nodiscard]] LedgerStats stats() const override;
   [[nodiscard]] const RecoveryReport& recovery() const override { return report_; }
@@ -54,6 +56,7 @@ class LocalLedger final : public Ledger {
     RecordQueue::Batch batch;
   };
 
+  class Backup;  // local_backup.cc
   Result<Position> push(Bytes& record);
   void writeLoop();
   Write planWrite();       // mutex_ held
@@ -91,6 +94,7 @@ class LocalLedger final : public Ledger {
   std::uint64_t taken_;  // position up to which batches were taken from the queue
   std::optional<Error> poisoned_;
   std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
+  std::multiset<std::uint64_t> held_;  // positions after which a backup needs every segment
   bool writerWaits_ = false;
   bool stopping_ = false;
 

@@ -61,7 +61,7 @@ std::optional<std::uint64_t> segmentNumber(std::string_view name) {
 }
 
 Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory, const std::vector<std::string>& names,
-                                        const LedgerId& ledger) {
+                                        const LedgerId& ledger, OpenMode mode) {
   std::vector<Found> all;
   for (const std::string& name : names) {
     const std::optional<std::uint64_t> number = segmentNumber(name);
@@ -70,7 +70,7 @@ Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory
     found.file = std::make_unique<SegmentFile>();
     found.file->number = *number;
     found.file->path = directory + "/" + name;
-    HF_TRY(found.file->file, disk.open(found.file->path, OpenMode::kReadWrite));
+    HF_TRY(found.file->file, disk.open(found.file->path, mode));
     HF_TRY(found.file->bytes, found.file->file->size());
     HF_TRY(found.header, readHeader(*found.file, ledger));
     all.push_back(std::move(found));
@@ -154,6 +154,17 @@ Result<void> makeDirectory(Disk& disk, const std::string& directory) {
 
 }  // namespace
 
+Result<LiveLedger> readLive(Disk& disk, const std::string& directory) {
+  LiveLedger ledger;
+  HF_TRY(ledger.mark, readMark(disk, directory + "/" + std::string(kMarkName)));
+  HF_TRY(const std::vector<std::string> names, disk.list(directory));
+  HF_TRY(std::vector<Found> all, openSegments(disk, directory, names, ledger.mark.ledger, OpenMode::kRead));
+  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark.retired));
+  for (Found& found : live) ledger.live.push_back({.file = std::move(found.file), .header = *found.header});
+  ledger.spares = all.size();
+  return ledger;
+}
+
 Result<void> writeMark(Disk& disk, const std::string& directory, const LedgerId& id, std::uint64_t retired) {
   Mark mark;
   mark.ledger = id;
@@ -177,7 +188,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   HF_TRY_VOID(disk.syncDirectory(options.directory));
   HF_TRY(const std::vector<std::string> names, disk.list(options.directory));
   HF_TRY(const Mark mark, findMark(disk, options, names));
-  HF_TRY(std::vector<Found> all, openSegments(disk, options.directory, names, mark.ledger));
+  HF_TRY(std::vector<Found> all, openSegments(disk, options.directory, names, mark.ledger, OpenMode::kReadWrite));
 
   Recovered recovered;
   recovered.id = mark.ledger;

@@ -42,6 +42,19 @@ struct Recovered {
 // Makes the directory and its mark if there are none. What was replayed is durable when it returns.
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer);
 
+// What is live in the ledger, and how to read it, without changing anything: for tools, and for looking at a ledger
+// whose owner is gone. The directory and its mark must be there (kNotFound).
+struct LiveLedger {
+  struct Segment {
+    std::unique_ptr<SegmentFile> file;
+    SegmentHeader header;
+  };
+  Mark mark;
+  std::vector<Segment> live;  // in order
+  std::size_t spares = 0;
+};
+Result<LiveLedger> readLive(Disk& disk, const std::string& directory);
+
 // Replaces the mark, durably.
 Result<void> writeMark(Disk& disk, const std::string& directory, const LedgerId& id, std::uint64_t retired);
 

@@ -57,6 +57,7 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
   tornBytes_ = 0;
   lastBatchOffset_ = kSegmentDataStart;
   lastBatchBytes_ = 0;
+  if (observer_ != nullptr) observer_->onSegment(segment, header);
   Window window(segment);
   offset_ = kSegmentDataStart;
   while (offset_ < segment.bytes) {
@@ -75,6 +76,7 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
       tornBytes_ = batch->payloadBytes;
       break;
     }
+    if (observer_ != nullptr) observer_->onBatch(*batch, offset_, alignUp(bytes));
     HF_TRY_VOID(replayBatch(*batch, payload));
     lastBatchOffset_ = offset_;
     lastBatchBytes_ = alignUp(bytes);
@@ -157,6 +159,7 @@ Result<void> SegmentScanner::replayRecord(BytesView record, std::uint64_t end) {
   }
   report_.records++;
   report_.bytes += record.size();
+  if (observer_ != nullptr) observer_->onRecord(Position{start}, record);
   if (const auto* commit = std::get_if<RecoveredCommit>(&*decoded)) return replayer_.onCommit(*commit);
   return replayer_.onNamespaceDeleted(std::get<NamespaceDeletion>(*decoded), Position{end});
 }

@@ -12,11 +12,22 @@
 
 namespace hf::ledger {
 
+// Told of what a scan passes: for tools that show a ledger.
+class ScanObserver {
+ public:
+  virtual ~ScanObserver() = default;
+  virtual void onSegment(const SegmentFile& segment, const SegmentHeader& header) = 0;
+  // Before its records. `diskBytes`: how much of the file it takes.
+  virtual void onBatch(const BatchHeader& batch, std::uint64_t offset, std::uint64_t diskBytes) = 0;
+  // Before the replayer gets it; `bytes` are those of the whole record.
+  virtual void onRecord(Position start, BytesView bytes) = 0;
+};
+
 class SegmentScanner final {
  public:
   // Records that end at or below `retired` are passed over.
-  SegmentScanner(std::uint64_t retired, Replayer& replayer)
-      : retired_(retired), wholeEnd_(retired), replayer_(replayer) {}
+  SegmentScanner(std::uint64_t retired, Replayer& replayer, ScanObserver* observer = nullptr)
+      : retired_(retired), wholeEnd_(retired), replayer_(replayer), observer_(observer) {}
 
   // Segments come in the order of their sequence.
   Result<void> scan(SegmentFile& segment, const SegmentHeader& header);
@@ -29,6 +40,9 @@ class SegmentScanner final {
   // Where in the last segment its last whole batch lies; kSegmentDataStart and 0 if there is none.
   [[nodiscard]] std::uint64_t lastBatchOffset() const { return lastBatchOffset_; }
   [[nodiscard]] std::uint64_t lastBatchBytes() const { return lastBatchBytes_; }
+  // Where it is, or was when it failed: nullptr before the first segment.
+  [[nodiscard]] const SegmentFile* segment() const { return segment_; }
+  [[nodiscard]] std::uint64_t offset() const { return offset_; }
 
  private:
   // The file through a window, so that small batches cost no call each.
@@ -64,6 +78,7 @@ class SegmentScanner final {
   std::uint64_t lastBatchBytes_ = 0;
   RecoveryReport report_;
   Replayer& replayer_;
+  ScanObserver* const observer_;
 };
 
 }  // namespace hf::ledger
