@@ -123,7 +123,9 @@ class InspectTest : public ::testing::Test {
 };
 
 TEST_F(InspectTest, AWholeLedgerHasNoFindingsAndIsNotChanged) {
-  { append(*open(), 40); }
+  {
+    append(*open(), 40);
+  }
   Counter counter;
   const Inspection found = inspect(&counter);
   EXPECT_TRUE(found.findings.empty());
@@ -136,7 +138,9 @@ TEST_F(InspectTest, AWholeLedgerHasNoFindingsAndIsNotChanged) {
 }
 
 TEST_F(InspectTest, DamageIsReportedWithFileAndOffset) {
-  { append(*open(), 10); }
+  {
+    append(*open(), 10);
+  }
   Counter counter;
   inspect(&counter);
   damage(counter.secondBatchIn, counter.secondBatchAt + 60);
@@ -147,7 +151,9 @@ TEST_F(InspectTest, DamageIsReportedWithFileAndOffset) {
 }
 
 TEST_F(InspectTest, ADamagedCopyOfAHeaderIsReportedThoughTheOtherServes) {
-  { append(*open(), 3); }
+  {
+    append(*open(), 3);
+  }
   Counter counter;
   inspect(&counter);
   damage(counter.secondBatchIn, kBlockBytes + 20);
@@ -158,7 +164,9 @@ TEST_F(InspectTest, ADamagedCopyOfAHeaderIsReportedThoughTheOtherServes) {
 }
 
 TEST_F(InspectTest, ADamagedMarkIsReported) {
-  { append(*open(), 3); }
+  {
+    append(*open(), 3);
+  }
   damage("/ledger/mark", 17);
   const Inspection found = inspect();
   ASSERT_EQ(found.findings.size(), 1U);

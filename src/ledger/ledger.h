@@ -149,9 +149,9 @@ class LedgerBackup {
   // Where a recovery from the copy begins. Whatever state object files were in at any moment since this was made, the
   // records from here to the copy's end make them right again.
   [[nodiscard]] virtual Position retired() const = 0;
-  // What the copy consists of: files of this length, of which the first `usedBytes` are read from `source`, and the rest
-  // is zeros. Ends with what is durable now (or with the batch under way, whole or torn). Durable records stay where
-  // they are while this lives, so the files may be read at any pace.
+  // What the copy consists of: files of this length, of which the first `usedBytes` are read from `source`, and the
+  // rest is zeros. Ends with what is durable now (or with the batch under way, whole or torn). Durable records stay
+  // where they are while this lives, so the files may be read at any pace.
   struct Part {
     std::string name;        // in the ledger's directory
     std::string sourcePath;  // empty: `bytes` is the content

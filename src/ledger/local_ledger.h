@@ -93,7 +93,7 @@ class LocalLedger final : public Ledger {
   std::uint64_t lastSequence_;
   std::uint64_t taken_;  // position up to which batches were taken from the queue
   std::optional<Error> poisoned_;
-  std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
+  std::optional<Error> refused_;       // the last want of space, until hasSpace() finds some
   std::multiset<std::uint64_t> held_;  // positions after which a backup needs every segment
   bool writerWaits_ = false;
   bool stopping_ = false;

@@ -44,6 +44,8 @@ struct StoredObject {
   bool hasStoredData = false;
 };
 
+class StoreTools;
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -64,6 +66,8 @@ class Store {
   virtual Result<void> deleteNamespace(const NamespaceId& ns) = 0;
 
   virtual ledger::Ledger& ledger() = 0;
+  // What operators' tools ask for (store_tools.h).
+  virtual StoreTools& tools() = 0;
 
   // Why writes are refused at present, if they are. Asks the disk: not on a shard.
   virtual Result<void> health() = 0;
