@@ -52,6 +52,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
   void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
+  void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.
   void failDatabases(const Error& why);
   void drain(Task done);
