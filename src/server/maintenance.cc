@@ -69,6 +69,10 @@ struct NodeMaintenance::Job {
     answer = std::move(result);
     answered.notify_all();
   }
+  [[nodiscard]] bool isCancelled() {
+    const std::scoped_lock lock(mutex);
+    return cancelled;
+  }
   void cancel() {
     channel->cancel();
     const std::scoped_lock lock(mutex);
@@ -114,7 +118,7 @@ void NodeMaintenance::cancelStreams() {
 
 void NodeMaintenance::reap() {
   std::erase_if(jobs_, [](const JobPtr& job) {
-    if (!job->finished) return false;
+    if (!job->finished || job->catalogBackup != nullptr) return false;
     job->thread.join();
     return true;
   });
@@ -247,11 +251,12 @@ Result<NodeMaintenance::ImportReport> NodeMaintenance::runImport(Job& job, const
   }
 
   for (int tries = 0; tries < 3; tries++) {
-    // Its own list holds the job; the shard's task may come after the list is gone.
-    to_.shards.resetObject(import.object, [this, key = import.object, job = job.self.lock()] {
-      Result<std::unique_ptr<storage::ObjectHold>> hold = to_.store.tools().hold(key);
-      if (hold) job->hold = *std::move(hold);
-      job->deliver(hold ? Result<void>() : std::unexpected(hold.error()));
+    // The task may run when this is gone, on a shard that stops: the job and the store are there still.
+    to_.shards.resetObject(import.object, [&store = to_.store, key = import.object, self = job.self.lock()] {
+      if (self->isCancelled()) return;
+      Result<std::unique_ptr<storage::ObjectHold>> hold = store.tools().hold(key);
+      if (hold) self->hold = *std::move(hold);
+      self->deliver(hold ? Result<void>() : std::unexpected(hold.error()));
     });
     const Result<void> held = job.waitForAnswer();
     if (held) break;
@@ -280,6 +285,10 @@ void NodeMaintenance::importObject(Import import, Completion<Result<ImportReport
 
 // On the control thread, whose the catalog is.
 void NodeMaintenance::stepCatalog(const JobPtr& job, const std::string& path) {
+  if (job->channel->isCancelled()) {
+    job->catalogBackup.reset();
+    return job->deliver(fail(Errc::kCancelled, "nobody reads the backup any more"));
+  }
   if (job->catalogBackup == nullptr) {
     auto begun = to_.catalog.beginBackup(path);
     if (!begun) return job->deliver(std::unexpected(std::move(begun).error()));
