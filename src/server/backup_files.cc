@@ -54,10 +54,11 @@ Result<void> CountingSink::begin(const std::string& name, std::uint64_t size) {
 }
 
 Result<void> sendFile(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name,
-                      std::optional<std::uint64_t> fileBytes, std::optional<std::uint64_t> usedBytes) {
+                      std::optional<std::uint64_t> fileBytes, std::optional<std::uint64_t> usedBytes, FileEnds ends) {
   HF_TRY(const auto file, disk.open(path, OpenMode::kRead));
   HF_TRY(const std::uint64_t size, file->size());
-  const std::uint64_t total = fileBytes.value_or(size);
+  std::uint64_t total = fileBytes.value_or(size);
+  if (ends == FileEnds::kAtPages) total = (total + ledger::kPageBytes - 1) / ledger::kPageBytes * ledger::kPageBytes;
   const std::uint64_t used = std::min(total, usedBytes.value_or(total));
   HF_TRY_VOID(sink.begin(name, total));
   Bytes piece(kPieceBytes);
@@ -75,7 +76,7 @@ Result<void> sendFile(Disk& disk, BackupSink& sink, const std::string& path, con
   return sink.end();
 }
 
-Result<void> sendTree(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name) {
+Result<void> sendTree(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name, FileEnds ends) {
   const Result<std::vector<std::string>> names = disk.list(path);
   if (!names) return names.error().code == Errc::kNotFound ? Result<void>() : std::unexpected(names.error());
   for (const std::string& entry : *names) {
@@ -83,10 +84,10 @@ Result<void> sendTree(Disk& disk, BackupSink& sink, const std::string& path, con
     const std::string as = name.empty() ? entry : name + "/" + entry;
     if (as == kManifestName || as == kInProgressName || as == "lock") continue;
     if (isDirectory(at)) {
-      HF_TRY_VOID(sendTree(disk, sink, at, as));
+      HF_TRY_VOID(sendTree(disk, sink, at, as, ends));
       continue;
     }
-    if (Result<void> sent = sendFile(disk, sink, at, as); !sent) {
+    if (Result<void> sent = sendFile(disk, sink, at, as, std::nullopt, std::nullopt, ends); !sent) {
       if (sent.error().code != Errc::kNotFound) return sent;
     }
   }

@@ -48,14 +48,18 @@ class CountingSink final : public BackupSink {
   BackupSink& inner_;
 };
 
+// kAtPages: a file that is caught growing is filled up to a whole page of a database.
+enum class FileEnds : std::uint8_t { kAsTheyAre, kAtPages };
+
 // A file as it is now: a file that is being written comes as any mixture of old and new, one that shrinks meanwhile
 // with zeros at its end. `usedBytes`: what is behind is sent as zeros. kNotFound: it is gone; nothing was sent.
 Result<void> sendFile(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name,
                       std::optional<std::uint64_t> fileBytes = std::nullopt,
-                      std::optional<std::uint64_t> usedBytes = std::nullopt);
+                      std::optional<std::uint64_t> usedBytes = std::nullopt, FileEnds ends = FileEnds::kAsTheyAre);
 // Every file below `path`, as `name`/... (or just as it is called, if `name` is empty); those that vanish meanwhile are
 // left out, and so is what belongs to one directory only: its lock, its manifest. Not there is success.
-Result<void> sendTree(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name);
+Result<void> sendTree(Disk& disk, BackupSink& sink, const std::string& path, const std::string& name,
+                      FileEnds ends = FileEnds::kAsTheyAre);
 Result<void> sendBytes(BackupSink& sink, const std::string& name, BytesView bytes);
 
 struct Manifest {

@@ -255,8 +255,9 @@ Result<NodeMaintenance::ImportReport> NodeMaintenance::runImport(Job& job, const
     to_.shards.resetObject(import.object, [&store = to_.store, key = import.object, self = job.self.lock()] {
       if (self->isCancelled()) return;
       Result<std::unique_ptr<storage::ObjectHold>> hold = store.tools().hold(key);
-      if (hold) self->hold = *std::move(hold);
-      self->deliver(hold ? Result<void>() : std::unexpected(hold.error()));
+      if (!hold) return self->deliver(std::unexpected(std::move(hold).error()));
+      self->hold = *std::move(hold);
+      self->deliver({});
     });
     const Result<void> held = job.waitForAnswer();
     if (held) break;
@@ -319,7 +320,7 @@ Result<void> NodeMaintenance::runBackup(Job& job, const BackupRequest& request, 
                     .retired = held.retired().value,
                     .withToken = request.withToken};
   // Files first, the ledger after them: whatever state a file was caught in, the records make it right.
-  HF_TRY_VOID(sendTree(to_.disk, sink, to_.directory + "/objects", "objects"));
+  HF_TRY_VOID(sendTree(to_.disk, sink, to_.directory + "/objects", "objects", FileEnds::kAtPages));
   HF_TRY_VOID(sendTree(to_.disk, sink, to_.directory + "/history", "history"));
   if (Result<void> alarms = sendFile(to_.disk, sink, to_.directory + "/alarms", "alarms"); !alarms) {
     if (alarms.error().code != Errc::kNotFound) return alarms;

@@ -74,7 +74,7 @@ Result<Manifest> backup(const BackupOptions& options) {
   } else {
     HF_TRY_VOID(sendStopped(toolDisk(), std::get<LocalTarget>(target).directory, options.withToken, sink));
   }
-  HF_TRY(const Manifest manifest, parseManifest(made->manifest, kManifestName));
+  HF_TRY(Manifest manifest, parseManifest(made->manifest, kManifestName));
   if (manifest.files != made->files || manifest.bytes != made->bytes) {
     return fail(Errc::kCorrupt, "the backup is not complete: " + std::to_string(manifest.files) + " files of " +
                                     std::to_string(manifest.bytes) + " bytes were announced, " +

@@ -56,7 +56,7 @@ OutputJson cellJson(sqlite3_stmt* statement, int column) {
 
 std::string csvCell(sqlite3_stmt* statement, int column) {
   if (sqlite3_column_type(statement, column) == SQLITE_NULL) return "";
-  const std::string text = cellText(statement, column);
+  std::string text = cellText(statement, column);
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text) {

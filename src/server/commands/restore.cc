@@ -29,7 +29,7 @@ Result<void> checkComplete(const std::string& source, const Manifest& manifest) 
 }
 
 Result<Manifest> restore(const RestoreOptions& options) {
-  HF_TRY(const Manifest manifest, readManifest(options.source));
+  HF_TRY(Manifest manifest, readManifest(options.source));
   HF_TRY(const LocalTarget source, findDirectory(options.source, Access::kRead));
   HF_TRY(const auto made, NewDirectory::create(toolDisk(), options.directory));
   HF_TRY_VOID(checkComplete(options.source, manifest));

@@ -94,7 +94,7 @@ Result<std::string> copyCatalog(const std::string& directory, const ScratchDirec
   const std::string file = directory + "/catalog.sqlite";
   HF_TRY(const bool exists, systemDisk().exists(file));
   if (!exists) return std::string();
-  const std::string copy = scratch.path() + "/catalog.sqlite";
+  std::string copy = scratch.path() + "/catalog.sqlite";
   HF_TRY_VOID(copyFile(file, copy));
   for (const char* suffix : {"-wal", "-journal"}) {
     HF_TRY(const bool hasLog, systemDisk().exists(file + suffix));
