@@ -49,6 +49,9 @@ inline constexpr std::size_t kSocketsPerObjectMax = 32'768;
 inline constexpr std::size_t kUploadBytesMax = 64 * 1024 * 1024;
 inline constexpr std::size_t kVersionTextBytesMax = 4 * 1024 * 1024;  // metadata, bindings and annotations as JSON
 inline constexpr std::size_t kScriptSettingsBytesMax = 256 * 1024;
+// A database that replaces an object's: one commit, and in memory for a moment.
+inline constexpr std::size_t kImportBytesMax = 128 * 1024 * 1024;
+inline constexpr std::size_t kMaintenanceJobsMax = 4;  // backups, exports, imports at once
 
 // Process
 inline constexpr std::chrono::seconds kDrainTimeout{30};

@@ -204,6 +204,34 @@ int Connection::changes() const { return sqlite3_changes(db_); }
 
 std::int64_t Connection::lastRow() const { return sqlite3_last_insert_rowid(db_); }
 
+Result<std::unique_ptr<Backup>> Backup::begin(Connection& connection, const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(Errc::kIo, "catalog: cannot make " + file + ": " + std::strerror(errno));
+  ::close(fd);
+  sqlite3* db = nullptr;
+  const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  std::unique_ptr<Backup> backup(new Backup(db));
+  if (code != SQLITE_OK) return failed(db, code, "open " + file);
+  backup->backup_ = sqlite3_backup_init(db, "main", connection.db_, "main");
+  if (backup->backup_ == nullptr) return failed(db, sqlite3_errcode(db), "copying to " + file);
+  return backup;
+}
+
+Backup::~Backup() {
+  sqlite3_backup_finish(backup_);
+  sqlite3_close_v2(target_);
+}
+
+Result<bool> Backup::step() {
+  constexpr int kPages = 64;
+  const int code = sqlite3_backup_step(backup_, kPages);
+  if (code == SQLITE_OK) return false;
+  if (code != SQLITE_DONE) return failed(target_, code, "copying the catalog");
+  sqlite3_backup_finish(std::exchange(backup_, nullptr));
+  sqlite3_close_v2(std::exchange(target_, nullptr));
+  return true;
+}
+
 Result<Transaction> Transaction::begin(Connection& connection) {
   HF_TRY_VOID(connection.execute("BEGIN IMMEDIATE"));
   return Transaction(&connection);

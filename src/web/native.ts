@@ -277,6 +277,8 @@ export interface Runtime {
   codeUpdated(mode: 'deferred' | 'now', deadline: number): void;
   // The namespaces were deleted: reset their objects.
   namespacesDeleted(namespaces: string[]): void;
+  // The object's storage is about to be replaced from outside: reset it.
+  storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.
