@@ -15,7 +15,7 @@ double each(std::size_t now, std::size_t before, std::uint32_t count) {
 }
 
 ledger::Position writeRow(storage::Database& database) {
-  std::uint64_t value = 0;
+  static std::uint64_t value = 0;
   must(database.put("n", rowValue(value)));
   const auto position = must(database.endTurn());
   if (!position) fail("a turn that wrote has a position");
@@ -44,6 +44,7 @@ void makePlain(const std::string& path) {
 
 Json openObjects(const Settings& settings) {
   constexpr std::uint32_t kWarm = 256;
+  constexpr int kRewrites = 10;
   const std::uint32_t count = settings.isQuick ? 5'000 : 20'000;
   const Folder folder(settings, "open-objects");
   const auto store = openStore({.directory = folder.path()});
@@ -64,6 +65,12 @@ Json openObjects(const Settings& settings) {
   Json out{{"objects", count},
            {"residentEach", each(residentBytes(), resident, count)},
            {"heapEach", each(heapBytes(), heap, count)}};
+  for (int round = 0; round < kRewrites; round++) {
+    for (const auto& database : databases) last = writeRow(*database);
+    must(store->ledger().waitDurable(last));
+  }
+  out["residentEachRewritten"] = each(residentBytes(), resident, count);
+  out["heapEachRewritten"] = each(heapBytes(), heap, count);
   must(store->checkpoint());
   malloc_trim(0);
   out["residentEachCheckpointed"] = each(residentBytes(), resident, count);
