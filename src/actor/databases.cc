@@ -107,7 +107,7 @@ struct DatabaseTable::Natives {
       if (!*value) continue;
       Local<Value> result;
       if (!self(info).serializer_->deserialize(context, **value).ToLocal(&result)) return;
-      flat.push_back(js::string(isolate, key));
+      flat.push_back(js::internalized(isolate, key));
       flat.push_back(result);
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
@@ -212,12 +212,13 @@ struct DatabaseTable::Natives {
     if (value->IsNumber()) options.limit = static_cast<std::uint64_t>(value.As<v8::Number>()->Value());
     auto entries = open->database->list(options);
     if (!entries) return js::throwResultError(isolate, entries.error());
+    // Keys of a Map are internalized sooner or later: at once, no copy of each is made first.
     v8::LocalVector<Value> flat(isolate);
     flat.reserve(entries->size() * 2);
     for (const storage::ListEntry& entry : *entries) {
       Local<Value> item;
       if (!self(info).serializer_->deserialize(context, entry.value).ToLocal(&item)) return;
-      flat.push_back(js::string(isolate, entry.key));
+      flat.push_back(js::internalized(isolate, entry.key));
       flat.push_back(item);
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));

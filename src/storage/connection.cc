@@ -19,8 +19,6 @@ const char* textOf(Internal which) {
       return "COMMIT";
     case Internal::kRollback:
       return "ROLLBACK";
-    case Internal::kHasTable:
-      return "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";
     case Internal::kGet:
       return "SELECT value FROM _cf_KV WHERE key = ?";
     case Internal::kPut:
@@ -95,6 +93,7 @@ Result<void> Connection::configure() {
                                      {SQLITE_LIMIT_WORKER_THREADS, 0}}) {
     sqlite3_limit(db_, limit, value);
   }
+  sqlite3_progress_handler(db_, kProgressSteps, onProgress, this);
   guard_.attach(db_);
   return {};
 }
@@ -152,9 +151,13 @@ Result<std::int64_t> Connection::number(Internal which) {
 Result<bool> Connection::hasTable(std::string_view name) {
   const std::string key(name);
   if (const auto it = tables_.find(key); it != tables_.end()) return it->second;
-  HF_TRY(const bool found, hasNamed(Internal::kHasTable, name));
-  tables_[key] = found;
-  return found;
+  // From the schema that SQLite holds in memory: no statement is compiled for it.
+  const int code =
+      sqlite3_table_column_metadata(db_, "main", key.c_str(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+  // SQLITE_ERROR says both "no such table" and that the schema could not be read, which the next statement says too.
+  if (code != SQLITE_OK && (code & 0xff) != SQLITE_ERROR) return std::unexpected(sqlError(db_, code));
+  tables_[key] = code == SQLITE_OK;
+  return code == SQLITE_OK;
 }
 
 Result<bool> Connection::hasNamed(Internal which, std::string_view name) {
@@ -218,11 +221,11 @@ int Connection::stepUser(const Prepared& prepared, std::uint64_t& rowsWritten) {
     learnIndexes(prepared);
     sqlite3_preupdate_hook(db_, onWrite, this);
   }
-  deadline_ = clock_.steady() + limits::kSqlStatementTimeMax;
-  sqlite3_progress_handler(db_, kProgressSteps, onProgress, this);
+  deadline_.reset();
+  isTimed_ = true;
   guard_.beginStatement();
   const int code = sqlite3_step(statement);
-  sqlite3_progress_handler(db_, 0, nullptr, nullptr);
+  isTimed_ = false;
   if (writes) {
     sqlite3_preupdate_hook(db_, nullptr, nullptr);
     // DELETE without WHERE empties a table at once, and the hook does not see its rows.
@@ -233,9 +236,13 @@ int Connection::stepUser(const Prepared& prepared, std::uint64_t& rowsWritten) {
   return code;
 }
 
+// A step's time begins with its first look at the clock: most steps are over before.
 int Connection::onProgress(void* self) {
-  const auto& connection = *static_cast<Connection*>(self);
-  return connection.clock_.steady() > connection.deadline_ ? 1 : 0;
+  auto& connection = *static_cast<Connection*>(self);
+  if (!connection.isTimed_) return 0;
+  const SteadyTime now = connection.clock_.steady();
+  if (!connection.deadline_) connection.deadline_ = now + limits::kSqlStatementTimeMax;
+  return now > *connection.deadline_ ? 1 : 0;
 }
 
 void Connection::onWrite(void* self, sqlite3* db, int operation, const char*, const char* table, sqlite3_int64,

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -28,7 +29,6 @@ enum class Internal : std::uint8_t {
   kBegin,
   kCommit,
   kRollback,
-  kHasTable,
   kHasIndex,
   kGet,
   kPut,
@@ -104,7 +104,9 @@ class Connection final {
   StatementCache cache_;
   std::array<StatementPtr, static_cast<std::size_t>(Internal::kCount)> internal_;
   std::unordered_map<std::string, bool> tables_;
-  SteadyTime deadline_;
+  // Of the user's step that runs.
+  bool isTimed_ = false;
+  std::optional<SteadyTime> deadline_;
   std::uint64_t written_ = 0;
   // By table: the columns of each of its indexes. An index on an expression has none.
   std::unordered_map<std::string, std::vector<std::vector<int>>> indexes_;

@@ -47,6 +47,12 @@ Bytes columnBytes(sqlite3_stmt* statement, int index) {
   return data == nullptr ? Bytes() : Bytes(data, data + size);
 }
 
+std::string columnText(sqlite3_stmt* statement, int index) {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, index));
+  return text == nullptr ? std::string()
+                         : std::string(text, static_cast<std::size_t>(sqlite3_column_bytes(statement, index)));
+}
+
 // The smallest text greater than every text with this prefix; nullopt if there is none.
 std::optional<std::string> afterPrefix(std::string prefix) {
   while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xff) prefix.pop_back();
@@ -155,7 +161,7 @@ Result<std::vector<ListEntry>> DatabaseImpl::list(const ListOptions& options) {
     sqlite3_bind_int64(statement, 2, limited ? static_cast<sqlite3_int64>(*options.limit) : -1);
     if (below) bindText(statement, 3, *below);
     while ((code = connection_->stepTrusted(statement)) == SQLITE_ROW) {
-      entries.push_back({.key = std::string(asText(columnBytes(statement, 0))), .value = columnBytes(statement, 1)});
+      entries.push_back({.key = columnText(statement, 0), .value = columnBytes(statement, 1)});
     }
   }
   if (code != SQLITE_DONE) return std::unexpected(statementFailed(code));
