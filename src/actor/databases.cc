@@ -19,6 +19,17 @@ using v8::Local;
 using v8::Value;
 
 constexpr char kTooLong[] = "string or blob too big: SQLITE_TOOBIG";
+constexpr char kTooManyRows[] =
+    "SQL query result set is too large to fit in memory. Use a streaming iterator (e.g. `for (const row of cursor)` or "
+    "`cursor.raw()`) or add a LIMIT clause instead of calling toArray() on a very large result set.";
+constexpr std::size_t kRowsBetweenHeapLooks = 2048;
+
+// A result that V8 cannot hold ends the call instead of the isolate.
+bool isHeapNearlyFull(Isolate* isolate) {
+  v8::HeapStatistics heap;
+  isolate->GetHeapStatistics(&heap);
+  return heap.used_heap_size() > heap.heap_size_limit() / 4 * 3;
+}
 
 }  // namespace
 
@@ -205,21 +216,33 @@ struct DatabaseTable::Natives {
     options.startAfter = field(context, given, "startAfter");
     options.end = field(context, given, "end");
     options.prefix = field(context, given, "prefix").value_or("");
-    Local<Value> value;
-    if (!given->Get(context, js::string(isolate, "reverse")).ToLocal(&value)) return;
-    options.reverse = value->BooleanValue(isolate);
-    if (!given->Get(context, js::string(isolate, "limit")).ToLocal(&value)) return;
-    if (value->IsNumber()) options.limit = static_cast<std::uint64_t>(value.As<v8::Number>()->Value());
-    auto entries = open->database->list(options);
-    if (!entries) return js::throwResultError(isolate, entries.error());
-    v8::LocalVector<Value> flat(isolate);
-    flat.reserve(entries->size() * 2);
-    for (const storage::ListEntry& entry : *entries) {
-      Local<Value> item;
-      if (!self(info).serializer_->deserialize(context, entry.value).ToLocal(&item)) return;
-      flat.push_back(js::string(isolate, entry.key));
-      flat.push_back(item);
+    Local<Value> reverse;
+    Local<Value> limit;
+    Local<Value> bytesMax;
+    if (!given->Get(context, js::internalized(isolate, "reverse")).ToLocal(&reverse) ||
+        !given->Get(context, js::internalized(isolate, "limit")).ToLocal(&limit) ||
+        !given->Get(context, js::internalized(isolate, "bytesMax")).ToLocal(&bytesMax)) {
+      return;
     }
+    options.reverse = reverse->BooleanValue(isolate);
+    if (limit->IsNumber()) options.limit = static_cast<std::uint64_t>(limit.As<v8::Number>()->Value());
+    double left = bytesMax->IsNumber() ? bytesMax.As<v8::Number>()->Value() : HUGE_VAL;
+    v8::LocalVector<Value> flat(isolate);
+    bool threw = false;
+    // No JavaScript runs while a value is read, so that nobody uses the database meanwhile.
+    auto walked = open->database->visit(options, [&](std::string_view key, BytesView bytes) {
+      Local<Value> item;
+      if (!self(info).serializer_->deserialize(context, bytes).ToLocal(&item)) {
+        threw = true;
+        return storage::Walk::kStop;
+      }
+      flat.push_back(js::string(isolate, key));
+      flat.push_back(item);
+      left -= static_cast<double>(key.size() + bytes.size());
+      return left > 0 ? storage::Walk::kGoOn : storage::Walk::kStop;
+    });
+    if (threw) return;
+    if (!walked) return js::throwResultError(isolate, walked.error());
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
   }
 
@@ -354,6 +377,9 @@ struct DatabaseTable::Natives {
       while (running->cursor->hasRow()) {
         if (!advance(info, *running)) return;
         if (running->cursor->hasRow()) rows.push_back(rowToV8(isolate, *running->cursor));
+        if (rows.size() % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull(isolate)) {
+          return js::throwError(isolate, kTooManyRows);
+        }
       }
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, rows.data(), rows.size()));

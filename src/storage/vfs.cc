@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "storage/sqlite_memory.h"
 
 namespace hf::storage {
 namespace {
@@ -230,6 +231,7 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
 }
 
 Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
+  useBoundedMemory();
   sqlite3* db = nullptr;
   unsigned char* image = nullptr;
   sqlite3_int64 size = 0;
