@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "js/convert.h"
+#include "js/environment.h"
 
 namespace hf::actor {
 namespace {
@@ -22,13 +23,15 @@ constexpr char kTooLong[] = "string or blob too big: SQLITE_TOOBIG";
 constexpr char kTooManyRows[] =
     "SQL query result set is too large to fit in memory. Use a streaming iterator (e.g. `for (const row of cursor)` or "
     "`cursor.raw()`) or add a LIMIT clause instead of calling toArray() on a very large result set.";
-constexpr std::size_t kRowsBetweenHeapLooks = 2048;
+constexpr char kTooManyEntries[] =
+    "The result of list() is too large to fit in memory. Read it in portions, with `limit` and `startAfter`, or iterate "
+    "over storage.kv.list().";
+constexpr std::size_t kRowsBetweenHeapLooks = 1024;
 
-// A result that V8 cannot hold ends the call instead of the isolate.
-bool isHeapNearlyFull(Isolate* isolate) {
-  v8::HeapStatistics heap;
-  isolate->GetHeapStatistics(&heap);
-  return heap.used_heap_size() > heap.heap_size_limit() / 4 * 3;
+// A result that V8 cannot hold ends the call instead of the isolate. Rows become objects yet, which takes as much again.
+bool isHeapNearlyFull() {
+  const js::Environment& environment = *js::Environment::current();
+  return environment.heapBytes() > environment.heapBytesMax() / 8 * 5;
 }
 
 }  // namespace
@@ -229,6 +232,7 @@ struct DatabaseTable::Natives {
     double left = bytesMax->IsNumber() ? bytesMax.As<v8::Number>()->Value() : HUGE_VAL;
     v8::LocalVector<Value> flat(isolate);
     bool threw = false;
+    std::size_t count = 0;
     // No JavaScript runs while a value is read, so that nobody uses the database meanwhile.
     auto walked = open->database->visit(options, [&](std::string_view key, BytesView bytes) {
       Local<Value> item;
@@ -238,6 +242,11 @@ struct DatabaseTable::Natives {
       }
       flat.push_back(js::string(isolate, key));
       flat.push_back(item);
+      if (++count % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull()) {
+        threw = true;
+        js::throwError(isolate, kTooManyEntries);
+        return storage::Walk::kStop;
+      }
       left -= static_cast<double>(key.size() + bytes.size());
       return left > 0 ? storage::Walk::kGoOn : storage::Walk::kStop;
     });
@@ -373,11 +382,12 @@ struct DatabaseTable::Natives {
     Isolate* isolate = info.GetIsolate();
     v8::LocalVector<Value> rows(isolate);
     OpenCursor* running = cursor(info);
+    std::size_t count = 0;
     if (running != nullptr) {
       while (running->cursor->hasRow()) {
         if (!advance(info, *running)) return;
         if (running->cursor->hasRow()) rows.push_back(rowToV8(isolate, *running->cursor));
-        if (rows.size() % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull(isolate)) {
+        if (++count % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull()) {
           return js::throwError(isolate, kTooManyRows);
         }
       }

@@ -59,6 +59,29 @@ std::string futureRpcClass(v8::Local<v8::Context> context, v8::Local<v8::Object>
   return "";
 }
 
+// Whether the prototypes are those of a class of the runtime's or of Node's own (URL, Headers, a class that extends
+// RpcTarget). The state of such an object is not in its properties: a copy of these would be an empty shell.
+bool isOfRuntime(v8::Local<v8::Context> context, v8::Local<v8::Value> prototype) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  const v8::TryCatch caught(isolate);
+  const v8::Local<v8::String> key = internalized(isolate, "constructor");
+  const v8::Local<v8::String> valueKey = internalized(isolate, "value");
+  for (; prototype->IsObject() && !prototype->IsProxy(); prototype = prototype.As<v8::Object>()->GetPrototypeV2()) {
+    v8::Local<v8::Value> descriptor;
+    v8::Local<v8::Value> constructor;
+    if (!prototype.As<v8::Object>()->GetOwnPropertyDescriptor(context, key).ToLocal(&descriptor)) return false;
+    if (!descriptor->IsObject() || !descriptor.As<v8::Object>()->Get(context, valueKey).ToLocal(&constructor) ||
+        !constructor->IsFunction()) {
+      continue;
+    }
+    const v8::Local<v8::Value> script = constructor.As<v8::Function>()->GetScriptOrigin().ResourceName();
+    if (script.IsEmpty() || !script->IsString()) continue;
+    const std::string name = toUtf8(isolate, script);
+    if (name.starts_with("holdfast:") || name.starts_with("node:internal/")) return true;
+  }
+  return false;
+}
+
 // V8 tells that something cannot be cloned but not what. True when it was a function somewhere inside `root`.
 bool containsFunction(v8::Local<v8::Context> context, v8::Local<v8::Value> root) {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
@@ -103,19 +126,19 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
     throwClone(toUtf8(owner_.environment_.isolate(), message));
   }
 
-  bool HasCustomHostObject(v8::Isolate*) override { return mode_ == CloneMode::kRpc; }
+  bool HasCustomHostObject(v8::Isolate*) override { return true; }
 
-  // Asked, in RPC mode, for every object that is not an array, a Map, a Date and so on.
+  // Asked for every object that is not an array, a Map, a Date and so on.
   v8::Maybe<bool> IsHostObject(v8::Isolate*, v8::Local<v8::Object> object) override {
     if (object->IsNativeError()) return v8::Just(false);
     const v8::Local<v8::Value> prototype = object->GetPrototypeV2();
     if (prototype == owner_.environment_.objectPrototype()) return v8::Just(object->InternalFieldCount() > 0);
-    return v8::Just(true);
+    return v8::Just(mode_ == CloneMode::kRpc || object->InternalFieldCount() > 0 || isOfRuntime(context_, prototype));
   }
 
   v8::Maybe<bool> WriteHostObject(v8::Isolate* isolate, v8::Local<v8::Object> object) override {
     const std::string name = className(object);
-    if (mode_ == CloneMode::kStorage) {
+    if (object->InternalFieldCount() > 0 && mode_ == CloneMode::kStorage) {
       throwClone("#<" + name + "> could not be cloned.");
     } else if (const std::string future = futureRpcClass(context_, object); !future.empty()) {
       throwClone(notYet(future + " objects"));

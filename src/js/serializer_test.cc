@@ -148,6 +148,18 @@ TEST_F(SerializerTest, ClassInstancesArePlainInStorageAndRefusedInRpc) {
             "serialization.");
 }
 
+TEST_F(SerializerTest, StorageRefusesWhatWouldLoseItsState) {
+  for (const char* make : {"new URL('http://x/')", "new URLSearchParams('a=b')", "new AbortController().signal",
+                           "new Blob(['x'])", "new (class Mine extends URL {})('http://x/')", "[{ deep: new Event('e') }]"}) {
+    EXPECT_THAT(isolate.eval(std::string("fails(clone, ") + make + ")"),
+                ::testing::StartsWith("true DataCloneError: Could not serialize object of type "))
+        << make;
+  }
+  EXPECT_EQ(isolate.eval("class Base { a = 1 } class Mine extends Base { b = 2 } JSON.stringify(clone([new Mine(), "
+                         "Object.create(null), Object.create({ inherited: 1 }), Object.create(new Proxy({}, {}))]))"),
+            R"([{"a":1,"b":2},{},{},{}])");
+}
+
 TEST_F(SerializerTest, RefusesWhatCannotBeCloned) {
   EXPECT_EQ(isolate.eval("fails(clone, function foo() {})"),
             "true DataCloneError: function foo() {} could not be cloned.");

@@ -86,6 +86,20 @@ export class Large extends DurableObject {
       return error.message;
     }
   }
+  async listAll() {
+    const { storage } = this.ctx;
+    const text = 'x'.repeat(4000);
+    for (let i = 0; i < 50_000; i += 100) {
+      await storage.put(Object.fromEntries(Array.from({ length: 100 }, (_, j) => ['all' + String(i + j).padStart(6, '0'), text])));
+      if (i % 10_000 === 0) await storage.sync();
+    }
+    await storage.sync();
+    try {
+      return (await storage.list({ prefix: 'all' })).size;
+    } catch (error) {
+      return error.message;
+    }
+  }
   async dirty(megabytes, how) {
     const { storage } = this.ctx;
     const value = new Uint8Array(kMiB);
@@ -213,6 +227,11 @@ test('a cursor over a million rows is read while other requests run and idle con
 test('toArray() of more than fits says so, and the object lives', { timeout: 60_000 }, async () => {
   assert.match((await call('/LARGE/rows/tooManyRows')).value, /^SQL query result set is too large to fit in memory\. Use a streaming iterator/);
   assert.equal(typeof (await call('/LARGE/rows/ping')).value, 'number');
+});
+
+test('list() of more than fits says so, and the object lives', { timeout: 60_000 }, async () => {
+  assert.match((await call('/LARGE/all/listAll')).value, /^The result of list\(\) is too large to fit in memory\./);
+  assert.equal(typeof (await call('/LARGE/all/ping')).value, 'number');
 });
 
 test('a transaction of 100 MB commits; beyond the limit the object is reset to its last commit', { timeout: 120_000 }, async () => {

@@ -305,7 +305,7 @@ inside('storage kv: values that cannot be stored', async ({ storage }) => {
   const values = [
     () => 1, function named() {}, class Cls {}, async () => {}, Symbol('s'), { f() {} }, [Symbol('in')], new WeakMap(), new WeakSet(), new WeakRef({}), Promise.resolve(1), new Proxy({}, {}), new Proxy(() => {}, {}),
     globalThis, Math, JSON, { deep: { er: [() => 1] } }, new Map([['f', () => 1]]), new Set([Symbol('x')]), (function* () {})(), { get bad() { throw new RangeError('getter'); } },
-    new Headers({ a: 'b' }), new URL('http://x/'), new URLSearchParams('a=b'), new Response('x'), new Request('http://x/'), new ReadableStream(), new AbortController().signal, new Blob(['x']), new TextEncoder(), new Event('e'), new FormData(), storage, storage.sql, storage.kv,
+    new Headers({ a: 'b' }), new URL('http://x/'), new URLSearchParams('a=b'), new Response('x'), new Request('http://x/'), new ReadableStream(), new AbortController().signal, new Blob(['x']), new TextEncoder(), new Event('e'), new FormData(), new DOMException('m', 'AbortError'), storage, storage.sql, storage.kv,
     new SharedArrayBuffer(4), Intl, new Intl.NumberFormat(), Reflect, [].values(), new Map().entries(), { toJSON() { return 1; } },
   ];
   const out = [];
