@@ -71,7 +71,7 @@ class DatabaseTable final {
     DatabaseHandle database = 0;
     std::unique_ptr<storage::Cursor> cursor;
   };
-  struct Natives;  // the functions themselves, in databases.cc and sql_binding.cc
+  struct Natives;  // the functions themselves, in databases.cc; the rest is in database_turns.cc
   friend struct Natives;
 
   Open* get(v8::Isolate* isolate, v8::Local<v8::Value> handle);

@@ -25,7 +25,7 @@ const kNone: readonly string[] = [];
 const kKey: readonly string[] = ['string'];
 const kKeyAndValue: readonly string[] = ['string', 'Value'];
 // Read at once, when nothing is written meanwhile.
-const kEntriesAtFirst = 16;
+const kEntriesAtFirst = 8;
 const kEntriesMax = 512;
 const kBytesMax = 256 * 1024;
 
@@ -90,7 +90,12 @@ class ListIterator {
     if (this.#done) return { done: true, value: undefined };
     if (!isCurrent(this.#kv, this.#number)) throw new Error(kInvalidated);
     if (this.#instance.deletedAll !== this.#deletedAll) throw new Error(kDatabaseDeleted);
-    if (this.#left > 0 && (this.#at >= this.#flat.length || this.#changes !== this.#instance.kvChanges)) this.#fill();
+    if (this.#left > 0) {
+      const changed = this.#changes !== this.#instance.kvChanges;
+      // Whoever writes at every step shall not have hundreds of entries read at every step.
+      if (changed) this.#wanted = kEntriesAtFirst;
+      if (changed || this.#at >= this.#flat.length) this.#fill();
+    }
     const key = this.#flat[this.#at] as string;
     // The second case: a key that is no UTF-8, written by another program, and therefore not found where it is.
     if (this.#left <= 0 || this.#at >= this.#flat.length || key === this.#last) {

@@ -140,7 +140,8 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
     const std::string name = className(object);
     if (object->InternalFieldCount() > 0 && mode_ == CloneMode::kStorage) {
       throwClone("#<" + name + "> could not be cloned.");
-    } else if (const std::string future = futureRpcClass(context_, object); !future.empty()) {
+    } else if (const std::string future = mode_ == CloneMode::kRpc ? futureRpcClass(context_, object) : "";
+               !future.empty()) {
       throwClone(notYet(future + " objects"));
     } else {
       throwClone("Could not serialize object of type \"" + name + "\". This type does not support serialization.");

@@ -149,8 +149,9 @@ TEST_F(SerializerTest, ClassInstancesArePlainInStorageAndRefusedInRpc) {
 }
 
 TEST_F(SerializerTest, StorageRefusesWhatWouldLoseItsState) {
-  for (const char* make : {"new URL('http://x/')", "new URLSearchParams('a=b')", "new AbortController().signal",
-                           "new Blob(['x'])", "new (class Mine extends URL {})('http://x/')", "[{ deep: new Event('e') }]"}) {
+  for (const char* make :
+       {"new URL('http://x/')", "new URLSearchParams('a=b')", "new AbortController().signal", "new Blob(['x'])",
+        "new (class Mine extends URL {})('http://x/')", "[{ deep: new Event('e') }]"}) {
     EXPECT_THAT(isolate.eval(std::string("fails(clone, ") + make + ")"),
                 ::testing::StartsWith("true DataCloneError: Could not serialize object of type "))
         << make;
