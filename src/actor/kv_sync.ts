@@ -90,7 +90,8 @@ class ListIterator {
     if (this.#done) return { done: true, value: undefined };
     if (!isCurrent(this.#kv, this.#number)) throw new Error(kInvalidated);
     if (this.#instance.deletedAll !== this.#deletedAll) throw new Error(kDatabaseDeleted);
-    if (this.#left > 0) {
+    // The first entry was read when the list began, as a cursor does.
+    if (this.#left > 0 && this.#last !== undefined) {
       const changed = this.#changes !== this.#instance.kvChanges;
       // Whoever writes at every step shall not have hundreds of entries read at every step.
       if (changed) this.#wanted = kEntriesAtFirst;
