@@ -23,7 +23,10 @@ thread_local Budget budget;
 std::int64_t sizeOf(void* memory) { return static_cast<std::int64_t>(malloc_usable_size(memory)); }
 
 bool allows(std::int64_t bytes) {
-  if (budget.refuseAfter >= 0 && budget.refuseAfter-- == 0) return false;
+  if (budget.refuseAfter >= 0) {
+    budget.refuseAfter--;
+    if (budget.refuseAfter < 0) return false;
+  }
   if (!budget.bounded || bytes <= budget.left) return true;
   budget.refused = true;
   return false;

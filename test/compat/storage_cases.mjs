@@ -323,6 +323,35 @@ inside('storage kv: values that cannot be stored', async ({ storage }) => {
   }
   return [out, [...(await storage.list()).keys()]];
 });
+inside('storage kv: references cannot be stored', async function (ctx) {
+  const { storage } = ctx;
+  const { RpcTarget } = await import('cloudflare:workers');
+  class Target extends RpcTarget {}
+  const stub = this.env.SUBJECT.getByName('another');
+  const values = [new RpcTarget(), new Target(), { deep: new Target() }, [stub], stub, this.env.SUBJECT, this.env.SELF, this.env, ctx, ctx.id, this, ctx.exports, stub.echo, new WebSocketPair(), new Map([['id', ctx.id]])];
+  const out = [];
+  for (const value of values) {
+    try {
+      await storage.put('v', value);
+      out.push('stored');
+    } catch (error) {
+      out.push(`!${error.name}`);
+    }
+  }
+  return out;
+});
+inside('storage.sql cursor: outlives storage.sql', async ({ storage }) => {
+  storage.sql.exec('CREATE TABLE t(x); INSERT INTO t VALUES (1), (2), (3)');
+  const cursor = storage.sql.exec('SELECT x FROM t');
+  const { exec } = storage.sql;
+  const sql = storage.sql;
+  storage.sql = null;
+  const first = cursor.next();
+  let garbage = [];
+  for (let i = 0; i < 100; i++) garbage = Array.from({ length: 10_000 }, () => ({ garbage }.x));
+  await pause(2);
+  return [storage.sql, first, cursor.toArray(), exec.call(sql, 'SELECT 5 AS x').one(), Object.keys(storage).includes('sql')];
+});
 inside('storage kv: a value that writes while it is read', async ({ storage }) => {
   await storage.put('outer', {
     get a() {
