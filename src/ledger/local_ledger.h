@@ -111,12 +111,12 @@ class LocalLedger final : public Ledger {
   std::uint64_t activeOffset_ = 0;
   std::uint64_t activeLeft_ = 0;
   std::uint64_t lastSequence_;
-  std::uint64_t durableSequence_;  // of the newest segment with a batch on disk
-  std::uint64_t taken_;            // position up to which batches were taken from the queue
-  WallMs lastTime_;                // of a batch
+  std::uint64_t durableSequence_;       // of the newest segment with a batch on disk
+  std::uint64_t taken_;                 // position up to which batches were taken from the queue
+  WallMs lastTime_;                     // of a batch
   std::multiset<std::uint64_t> holds_;  // positions after which every segment is wanted
   std::optional<Error> poisoned_;
-  std::optional<Error> refused_;       // the last want of space, until hasSpace() finds some
+  std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
   bool writerWaits_ = false;
   bool stopping_ = false;
 

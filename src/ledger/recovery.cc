@@ -161,8 +161,8 @@ Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vecto
 
 Result<void> checkAgainstMark(const Mark& mark, std::uint64_t lastSequence, const SegmentScanner& scanner) {
   if (lastSequence < mark.sequence) {
-    return fail(Errc::kCorrupt, "ledger: the segment with sequence " + std::to_string(mark.sequence) +
-                                    ", the newest one, is missing");
+    return fail(Errc::kCorrupt,
+                "ledger: the segment with sequence " + std::to_string(mark.sequence) + ", the newest one, is missing");
   }
   // What is left of a segment may end long before the mark when all of it is retired.
   const std::uint64_t tail = std::max(scanner.tail(), mark.retired);
@@ -226,7 +226,8 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   HF_TRY_VOID(scanner.finish());
   HF_TRY_VOID(checkAgainstMark(mark, recovered.lastSequence, scanner));
   recovered.tail = std::max(scanner.tail(), mark.retired);
-  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
+  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten)
+    HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
   recovered.time = scanner.time();
   recovered.report = scanner.report();

@@ -90,9 +90,9 @@ Result<std::unique_ptr<storage::Store>> Simulation::openStore() {
                                             .clock = &world_.clock,
                                             .drive = ledger::Drive::kSteps,
                                             .sabotage = sabotage_};
-  return storage::openStoreOn(
-      world_.disk, world_.clock, world_.log, options,
-      [&](ledger::Replayer& replayer) { return ledger::openLedger(world_.disk, ledgerOptions, replayer); });
+  return storage::openStoreOn(world_.disk, world_.clock, world_.log, options, [&](ledger::Replayer& replayer) {
+    return ledger::openLedger(world_.disk, ledgerOptions, replayer);
+  });
 }
 
 Result<void> Simulation::start() {

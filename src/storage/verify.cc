@@ -8,7 +8,6 @@
 
 #include "base/page_checksum.h"
 
-
 namespace hf::storage {
 namespace {
 

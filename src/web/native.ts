@@ -67,6 +67,7 @@ export interface ListArguments {
   prefix: string | undefined;
   reverse: boolean;
   limit: number | undefined;
+  bytesMax: number | undefined; // no further entry once keys and values have come to this
 }
 
 export interface Native {
