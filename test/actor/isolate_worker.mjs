@@ -210,6 +210,7 @@ const native = {
     post({ kind: 'released', id });
   },
 
+  restorePending: () => false, // point-in-time recovery is tested with the real server (bookmarks.test.mjs)
   databaseOpen: (ns, id) => {
     if (!owned.has(ns + id)) throw new Error('opened without a claim');
     const handle = nextHandle++;

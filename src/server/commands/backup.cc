@@ -37,7 +37,7 @@ Result<void> sendStopped(Disk& disk, const std::string& directory, bool withToke
   HF_TRY(const ledger::LiveLedger live, ledger::readLive(disk, directory + "/ledger"));
   manifest.retired = live.mark.retired;
   manifest.end = live.mark.retired;
-  std::vector<std::string> names = {"alarms", "ledger/mark", "catalog.sqlite", "catalog.sqlite-wal"};
+  std::vector<std::string> names = {"alarms", "restores", "ledger/mark", "catalog.sqlite", "catalog.sqlite-journal"};
   for (const auto& segment : live.live) names.push_back(segment.file->path.substr(directory.size() + 1));
   if (withToken) names.emplace_back(kTokenName);
   for (const std::string& name : names) {
