@@ -124,6 +124,10 @@ Task<Answer> serve(std::shared_ptr<Core> core, const Router& router, net::Exchan
 
 // Until the stream ends, or fails: then the connection is cut, so that the client can tell.
 Detached sendStream(std::shared_ptr<net::Exchange> exchange, std::shared_ptr<ByteStream> stream) {
+  // Also while a client that does not read keeps us in write(): a drain would wait for it.
+  stream->onBroken([weak = std::weak_ptr(exchange)] {
+    if (const auto open = weak.lock()) open->abort();
+  });
   exchange->startResponse({.status = 200, .reason = {}, .headers = {{"content-type", "application/octet-stream"}}},
                           std::nullopt);
   for (;;) {

@@ -23,6 +23,8 @@ class ByteStream {
   virtual ~ByteStream() = default;
   // The next piece; empty: the end. One at a time.
   virtual void read(Completion<Result<Bytes>> done) = 0;
+  // `callback` runs once the stream is known to end badly, also while nobody reads. Once at most.
+  virtual void onBroken(Task callback) = 0;
 };
 
 class Maintenance {

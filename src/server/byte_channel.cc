@@ -18,6 +18,7 @@ class ByteChannel::Reader final : public api::ByteStream {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
   void read(Completion<Result<Bytes>> done) override { channel_->read(std::move(done)); }
+  void onBroken(Task callback) override { channel_->onBroken(std::move(callback)); }
 
  private:
   const std::shared_ptr<ByteChannel> channel_;  // with the maker
@@ -41,8 +42,9 @@ Result<void> ByteChannel::push(Bytes piece) {
 void ByteChannel::close(Result<void> result) {
   const std::scoped_lock lock(mutex_);
   if (!result) pieces_.clear();
-  end_ = std::move(result);
+  if (!end_) end_ = std::move(result);
   deliver();
+  tellBroken();
 }
 
 void ByteChannel::cancel() {
@@ -52,6 +54,7 @@ void ByteChannel::cancel() {
   if (!end_) end_ = fail(Errc::kCancelled, "the server is stopping");
   room_.notify_all();
   deliver();
+  tellBroken();
 }
 
 bool ByteChannel::isCancelled() const {
@@ -64,6 +67,17 @@ void ByteChannel::read(Completion<Result<Bytes>> done) {
   HF_CHECK(waiting_ == nullptr, "one read at a time");
   waiting_ = std::move(done);
   deliver();
+}
+
+void ByteChannel::onBroken(Task callback) {
+  const std::scoped_lock lock(mutex_);
+  broken_ = std::move(callback);
+  tellBroken();
+}
+
+void ByteChannel::tellBroken() {
+  if (broken_ == nullptr || !end_ || *end_) return;
+  control_.post(std::exchange(broken_, nullptr));
 }
 
 void ByteChannel::deliver() {

@@ -34,6 +34,9 @@ class ByteChannel final {
  private:
   class Reader;
   void read(Completion<Result<Bytes>> done);
+  void onBroken(Task callback);
+  // mutex_ held.
+  void tellBroken();
   // mutex_ held. Answers a reader that waits, if there is something to say.
   void deliver();
 
@@ -44,6 +47,7 @@ class ByteChannel final {
   std::deque<Bytes> pieces_;
   std::optional<Result<void>> end_;
   Completion<Result<Bytes>> waiting_;
+  Task broken_;
   bool cancelled_ = false;
 };
 

@@ -63,5 +63,22 @@ TEST(ByteChannel, AMakerThatWaitsIsToldWhenNobodyReadsAnyMore) {
   EXPECT_TRUE(channel->isCancelled());
 }
 
+TEST(ByteChannel, ABadEndIsToldToWhoDoesNotReadAndAGoodOneIsNot) {
+  net::EventLoop loop;
+  const auto good = std::make_shared<ByteChannel>(loop);
+  const auto bad = std::make_shared<ByteChannel>(loop);
+  auto goodStream = ByteChannel::readerOf(good);
+  auto badStream = ByteChannel::readerOf(bad);
+  bool toldOfGood = false;
+  goodStream->onBroken([&] { toldOfGood = true; });
+  badStream->onBroken([&] { loop.stop(); });
+  good->close({});
+  goodStream.reset();
+  EXPECT_TRUE(bad->push(piece(1)));
+  bad->cancel();
+  loop.run();
+  EXPECT_FALSE(toldOfGood);
+}
+
 }  // namespace
 }  // namespace hf::server

@@ -63,10 +63,11 @@ std::size_t ObjectFiles::openCount() const {
 
 Result<std::optional<std::uint32_t>> ObjectFiles::pageCount(const ObjectKey& object, Completeness completeness) {
   const std::string path = filePath(object);
-  HF_TRY(const bool exists, disk_.exists(path));
-  if (!exists) return std::nullopt;
-  HF_TRY(const std::shared_ptr<File> file, openForRead(object));
-  HF_TRY(const std::uint64_t size, file->size());
+  // Not asked whether it exists first: a checkpoint may remove it in between.
+  const Result<std::shared_ptr<File>> file = openForRead(object);
+  if (!file && file.error().code == Errc::kNotFound) return std::nullopt;
+  if (!file) return std::unexpected(file.error());
+  HF_TRY(const std::uint64_t size, (*file)->size());
   if (size % kPageBytes != 0 && completeness == Completeness::kComplete) {
     return fail(Errc::kCorrupt, path + ": its length, " + std::to_string(size) + ", is not a number of pages");
   }

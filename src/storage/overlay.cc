@@ -102,7 +102,7 @@ std::optional<ledger::Position> Overlay::lastCommit() const {
 
 void Overlay::setFile(std::optional<std::uint32_t> filePages) {
   const std::lock_guard lock(mutex_);
-  HF_CHECK(!fileKnown_, "a file is looked up once");
+  if (fileKnown_) return;  // a checkpoint or a commit came between looking and telling, and knows better
   if (!sizeKnown_) pageCount_ = filePages.value_or(0);
   if (!filePages) fileCounts_ = false;
   fileKnown_ = true;
@@ -267,6 +267,7 @@ void Overlay::finish(const OverlaySnapshot& snapshot) {
   context_.bytes.fetch_sub(dropped, std::memory_order_relaxed);
   fileCounts_ = snapshot.pageCount > 0;
   if (snapshot.fileLimit == fileLimit_) fileLimit_ = std::numeric_limits<std::uint32_t>::max();
+  fileKnown_ = true;
   fileTransaction_ = snapshot.transaction;
 }
 

@@ -108,7 +108,8 @@ class Overlay final {
   // The end of the last commit in this process or in what recovery replayed.
   [[nodiscard]] std::optional<ledger::Position> lastCommit() const;
 
-  // What was found on disk when the object was first opened; nullopt: no file.
+  // What was found on disk when the object was first opened; nullopt: no file. Ignored if a checkpoint has written the
+  // file since it was looked for.
   void setFile(std::optional<std::uint32_t> filePages);
   [[nodiscard]] bool isFileKnown() const;
   // From a commit: the file is not asked for it.
