@@ -101,11 +101,15 @@ Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory
 }
 
 // Moves what is live from `all` to the front of the result, in order; the rest stays in `all`.
-Result<std::vector<Found>> takeLive(std::vector<Found>& all, std::uint64_t retired) {
+Result<std::vector<Found>> takeLive(std::vector<Found>& all, const Mark& mark) {
+  const std::uint64_t retired = mark.retired;
   std::optional<std::size_t> first;
   std::optional<std::size_t> used;
   for (std::size_t i = 0; i < all.size(); i++) {
     if (!all[i].header) continue;
+    // Nothing was live when the mark was written: what begins before it is an old use, all of it retired, even if a new
+    // use of the file was torn so that the old header is still there before batches that are not.
+    if (mark.sequence == 0 && all[i].header->start < retired) continue;
     if (!used) used = i;
     if (i > *used && all[i].header->sequence == all[i - 1].header->sequence) {
       return fail(Errc::kCorrupt,
@@ -200,7 +204,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
     recovered.nextNumber = std::max(recovered.nextNumber, found.file->number + 1);
     if (found.header) recovered.lastSequence = std::max(recovered.lastSequence, found.header->sequence);
   }
-  HF_TRY(std::vector<Found> live, takeLive(all, mark.retired));
+  HF_TRY(std::vector<Found> live, takeLive(all, mark));
 
   if (recovered.lastSequence < mark.sequence) {
     return fail(Errc::kCorrupt, "ledger: the segment with sequence " + std::to_string(mark.sequence) +

@@ -200,6 +200,30 @@ TEST(Recovery, AcknowledgedCommitsSurviveManyPowerLosses) {
   }
 }
 
+// The new use of a file is torn so that the header of the old use is left before the first batch of the new one.
+TEST(Recovery, ATornReuseOfASegmentIsNoDamageWhenAllBeforeItIsRetired) {
+  LedgerOptions options = smallOptions();
+  options.drive = Drive::kSteps;
+  for (std::uint64_t seed = 1; seed <= 300; seed++) {
+    SimDisk disk(seed);
+    SeededRandom random(seed);
+    options.random = &random;
+    for (int life = 0; life < 4; life++) {
+      CollectingReplayer replayer;
+      auto ledger = openLedger(disk, options, replayer);
+      ASSERT_TRUE(ledger) << "seed " << seed << ", life " << life << ": " << ledger.error().message;
+      ASSERT_TRUE((*ledger)->retire((*ledger)->tail()));
+      while ((*ledger)->stats().spareSegments == 0 && (*ledger)->step()) continue;
+      if (life > 1) disk.losePowerAt(1);
+      for (std::uint64_t i = 1; i <= 3; i++) {
+        const auto end = (*ledger)->append(commitOf(keyOf(1), i, pageOf(random)));
+        if (!end || !(*ledger)->waitDurable(*end)) break;
+      }
+      if (life > 1) disk.powerOn(SimDisk::Unsynced::kByChance);
+    }
+  }
+}
+
 class DamageTest : public testing::Test {
  protected:
   std::unique_ptr<Ledger> open() {
