@@ -11,6 +11,7 @@ import { native } from '../web/host.ts';
 import { SafeMap, SafeSet } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Hibernation } from './hibernation.ts';
+import { startRestored } from './bookmarks.ts';
 import { hostTimeout } from './host_timer.ts';
 import { Instance } from './instance.ts';
 
@@ -123,10 +124,12 @@ export class Container {
     const instance = new Instance(this);
     this.instance = instance;
     instance.beginIo();
-    instance.root.enter(() => {
+    const construct = (): void => {
       instance.construct();
       if (!instance.ended) instance.endIo();
-    });
+    };
+    if (native.restorePending(this.actorClass.ns, this.id)) startRestored(this, instance, construct);
+    else instance.root.enter(construct);
     return instance;
   }
 

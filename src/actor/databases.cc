@@ -462,6 +462,7 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
   add("transactionBegin", Natives::transactionBegin);
   add("transactionCommit", Natives::transactionCommit);
   add("transactionRollback", Natives::transactionRollback);
+  installBookmarks(context, native);
 }
 
 DatabaseTable::Open* DatabaseTable::get(v8::Isolate* isolate, v8::Local<v8::Value> handle) {

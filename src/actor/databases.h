@@ -32,6 +32,11 @@ class DatabaseHost {
   virtual void onCommitFailed(DatabaseHandle database, const Error& why) = 0;
   // The committed alarm of an object is now `at`.
   virtual void onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) = 0;
+  // The shard's thread, and what tells Runtime.storageReply there that a job of the store has ended.
+  virtual Executor& executor() = 0;
+  virtual Completion<Result<std::string>> storageReply(std::uint64_t job) = 0;
+  virtual Completion<Result<std::optional<WallMs>>> restoreReply(std::uint64_t job, const ObjectKey& object,
+                                                                 std::string name) = 0;
 };
 
 class DatabaseTable final {
@@ -43,6 +48,7 @@ class DatabaseTable final {
 
   // Puts the storage functions onto `native`. `serializer` outlives the functions.
   void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer);
+  void installBookmarks(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
 
   // Commits the implicit transaction of every database written since the last call. Runs no JavaScript. Databases in
   // little use lose their connection (storage::Database::releaseMemory).
@@ -71,8 +77,10 @@ class DatabaseTable final {
     DatabaseHandle database = 0;
     std::unique_ptr<storage::Cursor> cursor;
   };
-  struct Natives;  // the functions themselves, in databases.cc and sql_binding.cc
+  struct Natives;  // the functions themselves, in databases.cc
   friend struct Natives;
+  struct BookmarkNatives;  // in bookmarks.cc
+  friend struct BookmarkNatives;
 
   Open* get(v8::Isolate* isolate, v8::Local<v8::Value> handle);
   std::uint64_t markWritten(DatabaseHandle handle, Open& open);

@@ -4,6 +4,7 @@
 import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
 import { defineProperty, isArray, objectKeys, promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
+import { getBookmarkForTime, getCurrentBookmark, onNextSessionRestoreBookmark } from './bookmarks.ts';
 import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
 import type { Instance } from './instance.ts';
 import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
@@ -16,7 +17,6 @@ const kKeysMax = 128;
 const kPutArguments =
   'put() may only be called with a single key-value pair and optional options as put(key, value, options) or with ' +
   'multiple key-value pairs and optional options as put(entries, options)';
-const kNoRecovery = "This Durable Object's storage back-end does not implement point-in-time recovery.";
 const kWhere = 'DurableObjectStorage';
 
 const rejects = flag('capture_async_api_throws');
@@ -285,15 +285,27 @@ export class DurableObjectStorage {
   }
 
   getCurrentBookmark(): Promise<string> {
-    return thrown(this.#instance, new Error(kNoRecovery));
+    try {
+      return getCurrentBookmark(this.#instance, () => this.sync());
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
   }
 
-  getBookmarkForTime(_time: number | Date): Promise<string> {
-    return thrown(this.#instance, new Error(kNoRecovery));
+  getBookmarkForTime(time: number | Date): Promise<string> {
+    try {
+      return getBookmarkForTime(this.#instance, time);
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
   }
 
-  onNextSessionRestoreBookmark(_bookmark: string): Promise<string> {
-    return thrown(this.#instance, new Error(kNoRecovery));
+  onNextSessionRestoreBookmark(bookmark: string): Promise<string> {
+    try {
+      return onNextSessionRestoreBookmark(this.#instance, bookmark, () => this.sync());
+    } catch (error) {
+      return thrown(this.#instance, error);
+    }
   }
 
   // Made on first look; ordinary properties from then on.

@@ -32,6 +32,31 @@ bool isDomain(const std::string& text) {
              std::string::npos;
 }
 
+constexpr std::uint64_t kOverlayBytesMin = 1024UL * 1024;
+
+// A number and one of the units; nullopt if it is not that, or too much.
+template <class Unit>
+std::optional<std::uint64_t> parseWithUnit(const std::string& text, const std::map<std::string, Unit>& units) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  const auto unit = units.find(std::string(end, text.data() + text.size()));
+  if (unit == units.end()) return std::nullopt;
+  if (number > (std::uint64_t{1} << 52) / static_cast<std::uint64_t>(unit->second)) return std::nullopt;
+  return number * static_cast<std::uint64_t>(unit->second);
+}
+
+std::optional<std::uint64_t> parseBytes(const std::string& text) {
+  return parseWithUnit<std::uint64_t>(
+      text, {{"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}});
+}
+
+std::optional<std::chrono::seconds> parseDuration(const std::string& text) {
+  if (text == "0") return std::chrono::seconds(0);
+  const auto seconds = parseWithUnit<std::uint64_t>(text, {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24ULL * 3600}});
+  return seconds ? std::optional(std::chrono::seconds(*seconds)) : std::nullopt;
+}
+
 Leave usage(const std::string& what) {
   return {.code = kExitUsage, .text = "holdfast: " + what + "\nRun `holdfast --help` for what it understands.\n"};
 }
@@ -93,6 +118,15 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   option("--account-id", serve.accountId, "Account id that the control plane answers for", "HOLDFAST_ACCOUNT_ID");
   option("--default-script", serve.defaultScript, "Script that answers for DOMAIN itself and for bare addresses",
          "HOLDFAST_DEFAULT_SCRIPT");
+  std::string history = "30d";
+  std::string overlay = "256MiB";
+  std::uint32_t recoverySeconds = 10;
+  option("--history", history, "How long an object can be taken back (30d, 12h, 90m, 45s; 0: no history)",
+         "HOLDFAST_HISTORY");
+  option("--recovery-time", recoverySeconds, "Seconds that a start after a crash may need", "HOLDFAST_RECOVERY_TIME")
+      ->check(CLI::Range(1, 3600));
+  option("--dirty-memory", overlay, "Memory for changes that wait for their files (256MiB, 1GiB)",
+         "HOLDFAST_DIRTY_MEMORY");
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
   const std::map<std::string, LogLevel> levels{
       {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
@@ -121,6 +155,15 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     return usage(unknownCommand ? "there is no command '" + arguments.front() + "'" : error.what());
   }
   if (envCommand->parsed()) return env;
+  const std::optional<std::chrono::seconds> retention = parseDuration(history);
+  if (!retention) return usage("--history is a number with d, h, m or s behind it, or 0, got '" + history + "'");
+  serve.historyRetention = *retention;
+  const std::optional<std::uint64_t> overlayBytes = parseBytes(overlay);
+  if (!overlayBytes || *overlayBytes < kOverlayBytesMin) {
+    return usage("--dirty-memory is a number with KiB, MiB or GiB behind it, at least 1MiB, got '" + overlay + "'");
+  }
+  serve.overlayBytesMax = *overlayBytes;
+  serve.recoveryTime = std::chrono::seconds(recoverySeconds);
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);
   serve.logFormat = formats.at(logFormat);

@@ -2,6 +2,7 @@
 // No V8 here. Thread: any.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,6 +30,12 @@ struct ServeOptions {
   std::string token;    // empty: kept in DIR/token, made at the first start
   std::string accountId = "local";
   std::string defaultScript;
+  // How long an object can be taken back to what it was; 0: not at all.
+  std::chrono::seconds historyRetention = std::chrono::days(30);
+  // What a start after a crash may have to do again.
+  std::chrono::seconds recoveryTime{10};
+  // Pages in memory that are newer than the objects' files.
+  std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   LogFormat logFormat = LogFormat::kText;
   LogLevel logLevel = LogLevel::kInfo;
 };

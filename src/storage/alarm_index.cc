@@ -54,6 +54,12 @@ void AlarmIndex::removeNamespace(const NamespaceId& ns) {
   version_++;
 }
 
+std::optional<WallMs> AlarmIndex::find(const ObjectKey& object) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = entries_.find(object);
+  return it == entries_.end() ? std::nullopt : std::optional(it->second.at);
+}
+
 std::vector<ScheduledAlarm> AlarmIndex::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<ScheduledAlarm> alarms;

@@ -25,6 +25,7 @@ class AlarmIndex final {
   // Never fails a commit: the ledger holds the change already.
   void apply(const ObjectKey& object, const ledger::AlarmChange& change);
   void removeNamespace(const NamespaceId& ns);
+  [[nodiscard]] std::optional<WallMs> find(const ObjectKey& object) const;
   [[nodiscard]] std::vector<ScheduledAlarm> all() const;
   [[nodiscard]] std::size_t size() const;
 

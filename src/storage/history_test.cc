@@ -86,7 +86,9 @@ class HistoryTest : public ::testing::Test {
   Result<void> carryOut() {
     EXPECT_TRUE(store->hasRestoreRequest(key));
     std::optional<Result<void>> done;
-    store->restore(key, "name", executor, [&](Result<void> result) { done = std::move(result); });
+    store->restore(key, "name", executor, [&](Result<std::optional<WallMs>> result) {
+      done = result ? Result<void>() : std::unexpected(result.error());
+    });
     while (!done && store->step()) {
     }
     EXPECT_TRUE(done);

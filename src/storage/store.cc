@@ -186,10 +186,16 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     return context_.restores.find(object).has_value();
   }
 
-  void restore(const ObjectKey& object, std::string name, Executor& executor, Completion<Result<void>> done) override {
-    runJob<void>(executor, std::move(done),
-                 [this, object, name = std::move(name)]() -> Result<void> { return restoreNow(object, name); });
+  void restore(const ObjectKey& object, std::string name, Executor& executor,
+               Completion<Result<std::optional<WallMs>>> done) override {
+    using Alarm = std::optional<WallMs>;
+    runJob<Alarm>(executor, std::move(done), [this, object, name = std::move(name)]() -> Result<Alarm> {
+      HF_TRY_VOID(restoreNow(object, name));
+      return context_.alarms.find(object);
+    });
   }
+
+  void stopJobs() override { jobs_.stop(); }
 
   [[nodiscard]] std::optional<HistoryStats> historyStats() override {
     return history_ == nullptr ? std::nullopt : std::optional(history_->stats());
@@ -375,6 +381,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     }
     log_.error("storage: could not take an object back to a bookmark: " + restored.error().message,
                {{"object", object.id.hex()}});
+    if (restored.error().code == Errc::kAlreadyExists) return restored;  // the next session tries again
     const ledger::RestoreRequest none{.object = object, .to = std::nullopt};
     if (const auto dropped = ledger_->append(none); !dropped) return std::unexpected(dropped.error());
     context_.restores.apply(none);

@@ -87,9 +87,12 @@ class Store {
   virtual Result<RestoreRequested> requestRestore(const ObjectKey& object, std::string_view bookmark) = 0;
   [[nodiscard]] virtual bool hasRestoreRequest(const ObjectKey& object) = 0;
   // Carries the request out; nobody may have the object open, and nobody can open it meanwhile. One commit, durable
-  // when `done` runs (on `executor`). An error: the object is as it was, and there is no request any more.
+  // when `done` runs (on `executor`) with the alarm that the object has now. An error: the object is as it was, and
+  // there is no request any more.
   virtual void restore(const ObjectKey& object, std::string name, Executor& executor,
-                       Completion<Result<void>> done) = 0;
+                       Completion<Result<std::optional<WallMs>>> done) = 0;
+  // Nothing is told to an executor any more, from when it returns. Before the executors end.
+  virtual void stopJobs() = 0;
   // nullopt: no history is kept.
   [[nodiscard]] virtual std::optional<HistoryStats> historyStats() = 0;
 

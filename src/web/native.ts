@@ -162,6 +162,13 @@ export interface Native {
   transactionCommit(db: number): number; // commit number for the root, 0 for a nested one
   transactionRollback(db: number): void;
 
+  // --- point-in-time recovery. `job`: a number that Runtime.storageReply brings back.
+  bookmark(db: number): string; // of what is committed
+  bookmarkForTime(job: number, db: number, time: number): void; // value: the bookmark
+  restoreRequest(db: number, bookmark: string): string; // the undo bookmark; counts as a commit
+  restorePending(ns: string, id: string): boolean;
+  restoreObject(job: number, ns: string, id: string, name: string | undefined): void; // nobody may have it open
+
   // --- alarms. Called when Runtime.alarm's run has ended.
   // 'ok': done; 'cancelled': the stored time was another; 'retry': failed and counts; 'retry-uncounted'; 'abandon'.
   alarmDone(ns: string, id: string, outcome: 'ok' | 'cancelled' | 'retry' | 'retry-uncounted' | 'abandon'): void;
@@ -251,6 +258,9 @@ export interface Runtime {
   durable(pairs: number[]): void;
   // The commit at the end of the turn failed, or the ledger was poisoned: the object of this database is to be reset.
   databaseFailed(db: number, message: string): void;
+
+  // A job of the store has ended: with an error's text, or well.
+  storageReply(job: number, error: string | undefined, value: string | undefined): void;
 
   // An alarm of an owned object is due. Ends with Native.alarmDone.
   alarm(ns: string, id: string, name: string | undefined, scheduledTime: number, retryCount: number): void;

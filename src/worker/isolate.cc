@@ -589,4 +589,31 @@ void Isolate::onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, c
   shard_.alarmStored(object, at, name);
 }
 
+Executor& Isolate::executor() { return shard_.loop(); }
+
+// The isolate may be gone when the store has done its work.
+Completion<Result<std::string>> Isolate::storageReply(std::uint64_t job) {
+  return [&shard = shard_, address = address_, job](Result<std::string> result) {
+    shard.storageEnded(address, job, result);
+  };
+}
+
+Completion<Result<std::optional<WallMs>>> Isolate::restoreReply(std::uint64_t job, const ObjectKey& object,
+                                                                std::string name) {
+  return
+      [&shard = shard_, address = address_, job, object, name = std::move(name)](Result<std::optional<WallMs>> alarm) {
+        if (alarm) shard.alarmStored(object, *alarm, name);
+        shard.storageEnded(address, job, alarm ? Result<std::string>() : std::unexpected(alarm.error()));
+      };
+}
+
+void Isolate::storageEnded(std::uint64_t job, const Result<std::string>& result) {
+  if (isSuspended()) return afterTurn([this, job, result] { storageEnded(job, result); });
+  tellRuntime("storageReply", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(v8::Number::New(isolate, static_cast<double>(job)));
+    out.push_back(result ? Local<Value>(v8::Undefined(isolate)) : js::string(isolate, result.error().message));
+    out.push_back(result ? Local<Value>(js::string(isolate, *result)) : v8::Undefined(isolate));
+  });
+}
+
 }  // namespace hf::worker

@@ -50,6 +50,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void peerGone(IsolateAddress address);
   void durable(const std::vector<actor::DurableCommit>& commits);
   void alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount);
+  // A job of the store has ended.
+  void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
   void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
   // Every open database is to be reset: the ledger is poisoned.
@@ -67,6 +69,10 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
                 std::optional<ledger::Position> position) override;
   void onCommitFailed(actor::DatabaseHandle database, const Error& why) override;
   void onAlarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name) override;
+  Executor& executor() override;
+  Completion<Result<std::string>> storageReply(std::uint64_t job) override;
+  Completion<Result<std::optional<WallMs>>> restoreReply(std::uint64_t job, const ObjectKey& object,
+                                                         std::string name) override;
 
   // BindingHost
   void tellRuntime(const char* function,

@@ -18,6 +18,7 @@ import { actorClasses } from './env.ts';
 import { workerExports } from './exports.ts';
 import { invoke, serviceMessage } from './service.ts';
 
+export { storageReply } from '../actor/bookmarks.ts';
 export { databaseFailed, durable } from '../actor/instance.ts';
 export { requestChunk, responseClosed, responseDrain } from '../web/exchange.ts';
 export { runTurn } from '../web/io.ts';

@@ -278,6 +278,10 @@ void Shard::commit(actor::DurableCommit commit, std::optional<ledger::Position> 
   }
 }
 
+void Shard::storageEnded(IsolateAddress address, std::uint64_t job, const Result<std::string>& result) {
+  if (const auto it = isolates_.find(address); it != isolates_.end()) it->second->storageEnded(job, result);
+}
+
 void Shard::onDurable(ledger::Position /*durable*/) { tellDurable(); }
 
 void Shard::tellDurable() {

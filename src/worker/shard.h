@@ -93,6 +93,8 @@ class Shard final : public ledger::DurabilityListener {
   void commit(actor::DurableCommit commit, std::optional<ledger::Position> position);
   void alarmStored(const ObjectKey& object, std::optional<WallMs> at, const std::string& name);
   void alarmDone(const ObjectKey& object, actor::AlarmOutcome outcome);
+  // A job of the store that an isolate asked for has ended.
+  void storageEnded(IsolateAddress address, std::uint64_t job, const Result<std::string>& result);
   // The isolate was terminated, or is retired and idle: free it when nothing of it is on the stack.
   void dispose(IsolateAddress address);
 
