@@ -24,6 +24,7 @@ struct Plan {
   std::uint64_t ledgerBytesMax = 0;
   SimDisk::Directories directories = SimDisk::Directories::kInOrder;
 
+  std::int64_t historyMs = 0;  // how long history is kept; 0: there is none
   bool hasLargeValues = false;   // now and then a turn of several segments
   bool hasFullDisk = false;      // space ends and comes back
   bool hasFailures = false;      // single operations of the disk fail
