@@ -25,6 +25,7 @@ struct Plan {
   SimDisk::Directories directories = SimDisk::Directories::kInOrder;
 
   std::int64_t historyMs = 0;  // how long history is kept; 0: there is none
+  [[nodiscard]] bool isHistoryShort() const { return historyMs < 60'000; }  // some of it goes in the meantime
   bool hasLargeValues = false;   // now and then a turn of several segments
   bool hasFullDisk = false;      // space ends and comes back
   bool hasFailures = false;      // single operations of the disk fail

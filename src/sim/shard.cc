@@ -243,6 +243,7 @@ Result<void> Shard::runAlarm(const actor::DueAlarm& due) {
   const auto retry = [&] { alarms_.done(due.object, actor::AlarmOutcome::kRetryUncounted, world_.clock.wallMs(), 0.5); };
   const std::size_t object = world_.model.find(due.object).value();
   const ModelObject& of = world_.model.object(object);
+  const std::optional<WallMs> known = world_.model.state(object).alarm;
   HF_TRY(storage::Database * db, open(object));
   if (db == nullptr) {
     retry();
@@ -254,6 +255,11 @@ Result<void> Shard::runAlarm(const actor::DueAlarm& due) {
   }
   Turn turn(*this, object, *db);
   const bool isDue = stored && *stored && **stored <= world_.clock.wallMs();
+  if (stored && !isDue && *stored != known) {
+    // It was taken back when it was opened.
+    alarms_.done(due.object, actor::AlarmOutcome::kCancelled, world_.clock.wallMs(), 0.5);
+    return {};
+  }
   if (stored && !isDue) return violation(of.name + " was woken for an alarm that it does not have");
   const bool well = stored && turn.setAlarm(std::nullopt) &&
                     turn.put(0, valueId(static_cast<std::uint32_t>(world_.random.below(1000)), ValueSize::kSmall)) &&

@@ -70,6 +70,7 @@ class Shard final : public ledger::DurabilityListener {
   void show(std::size_t object, const std::optional<ledger::Position>& position);
   void noteAlarm(std::size_t object, const std::optional<WallMs>& before, const std::optional<WallMs>& now);
   Result<void> restore(std::size_t object);
+  Result<void> excuseRestore(const std::string& what, const Error& error);
   Result<void> restoreEnded(std::size_t object, std::uint64_t before, const ObjectState& expected,
                             const Result<std::optional<WallMs>>& outcome);
   Result<void> runAlarm(const actor::DueAlarm& due);

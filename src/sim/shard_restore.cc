@@ -5,6 +5,11 @@
 
 namespace hf::sim {
 
+Result<void> Shard::excuseRestore(const std::string& what, const Error& error) {
+  if (error.code == Errc::kNotFound && world_.plan.isHistoryShort()) return {};
+  return world_.excuse(what, error);
+}
+
 Result<void> Shard::requestRestore(std::size_t object) {
   const ModelObject& of = world_.model.object(object);
   if (world_.model.isNothing(object)) return {};
@@ -28,7 +33,7 @@ Result<void> Shard::requestRestore(std::size_t object) {
   const std::uint64_t after = store_.ledger().tail().value;
   if (!requested) {
     if (after != before) return violation("a request that was refused is with the ledger");
-    return world_.excuse("a request to take " + of.name + " back", requested.error());
+    return excuseRestore("a request to take " + of.name + " back", requested.error());
   }
   if (world_.isTraced) {
     world_.say(of.name + ": to be taken back to " + std::to_string(wanted.position) + (wanted.isUndo ? " (undo)" : "") +
@@ -88,9 +93,7 @@ Result<void> Shard::restoreEnded(std::size_t object, std::uint64_t before, const
     world_.mix(last->value);
   }
   if (!outcome) {
-    if (outcome.error().code != Errc::kNotFound || world_.plan.historyMs > 5000) {
-      HF_TRY_VOID(world_.excuse("taking " + of.name + " back", outcome.error()));
-    }
+    HF_TRY_VOID(excuseRestore("taking " + of.name + " back", outcome.error()));
     if (!hasCommitted && !store_.hasRestoreRequest(of.key)) {
       world_.model.restoreRequested(object, store_.ledger().tail().value, std::nullopt);
     }

@@ -18,6 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#pragma GCC visibility push(default)
+
 static atomic_long calls;
 
 static void hit(void) {
