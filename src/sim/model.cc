@@ -92,9 +92,38 @@ void Model::committed(std::size_t i, std::uint64_t end, ObjectState state) {
   newest_ = std::max(newest_, end);
 }
 
+void Model::restoreRequested(std::size_t i, std::uint64_t end, std::optional<Wanted> wanted) {
+  objects_[i].restores.push_back({.end = end, .wanted = wanted});
+  newest_ = std::max(newest_, end);
+}
+
+void Model::restored(std::size_t i, std::uint64_t end, ObjectState state) {
+  committed(i, end, std::move(state));
+  objects_[i].history.back().isRestoration = true;
+  objects_[i].restores.push_back({.end = end, .wanted = std::nullopt});
+}
+
+std::optional<Wanted> Model::pendingRestore(std::size_t i) const {
+  const std::vector<RestoreEvent>& events = objects_[i].restores;
+  return events.empty() ? std::nullopt : events.back().wanted;
+}
+
+const ObjectState& Model::past(std::size_t i, const Wanted& wanted) const {
+  const std::vector<Commit>& history = objects_[i].history;
+  if (!wanted.isUndo) {
+    const auto after = std::ranges::upper_bound(history, wanted.position, {}, &Commit::end);
+    return std::prev(after)->state;
+  }
+  const auto undone = std::ranges::find_if(
+      history, [&](const Commit& commit) { return commit.isRestoration && commit.end > wanted.position; });
+  return std::prev(undone)->state;
+}
+
 void Model::namespaceDeleted(std::size_t ns, std::uint64_t end) {
   for (ModelObject& object : objects_) {
-    if (object.key.ns == namespaceId(ns)) object.history.push_back({.end = end, .state = {}, .isNothing = true});
+    if (object.key.ns != namespaceId(ns)) continue;
+    object.history.push_back({.end = end, .state = {}, .isNothing = true});
+    object.restores.push_back({.end = end, .wanted = std::nullopt});
   }
   newest_ = std::max(newest_, end);
 }
@@ -108,7 +137,7 @@ Result<void> Model::recovered(std::uint64_t tail) {
   }
   for (ModelObject& object : objects_) {
     while (object.history.back().end > tail) object.history.pop_back();
-    object.history.erase(object.history.begin(), object.history.end() - 1);
+    while (!object.restores.empty() && object.restores.back().end > tail) object.restores.pop_back();
   }
   // Whatever survived is durable from now on.
   acknowledged_ = tail;

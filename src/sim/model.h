@@ -38,11 +38,24 @@ struct Commit {
   std::uint64_t end = 0;
   ObjectState state;
   bool isNothing = false;  // never written, or deleted with its namespace
+  bool isRestoration = false;
+};
+
+// What an object is to be taken back to: its state at a position, or what it was before the restoration that followed.
+struct Wanted {
+  std::uint64_t position = 0;
+  bool isUndo = false;
+};
+
+struct RestoreEvent {
+  std::uint64_t end = 0;
+  std::optional<Wanted> wanted;  // nullopt: carried out, given up, or deleted
 };
 
 struct ModelObject {
   ObjectKey key;
   std::string name;
+  std::vector<RestoreEvent> restores;
   std::vector<Commit> history;  // never empty: it begins with what was there before
 };
 
@@ -61,6 +74,11 @@ class Model final {
   [[nodiscard]] std::optional<std::size_t> find(const ObjectKey& key) const;
 
   void committed(std::size_t i, std::uint64_t end, ObjectState state);
+  void restoreRequested(std::size_t i, std::uint64_t end, std::optional<Wanted> wanted);
+  void restored(std::size_t i, std::uint64_t end, ObjectState state);
+  // What is to be done when the object is opened next.
+  [[nodiscard]] std::optional<Wanted> pendingRestore(std::size_t i) const;
+  [[nodiscard]] const ObjectState& past(std::size_t i, const Wanted& wanted) const;
   void namespaceDeleted(std::size_t ns, std::uint64_t end);
   // The world knows of everything up to `end`.
   void acknowledged(std::uint64_t end);

@@ -18,6 +18,8 @@ Plan planOf(SeededRandom& random) {
   plan.overlayBytesMax = oneOf(std::array{40 * kKiB, 200 * kKiB, 4096 * kKiB});
   plan.ledgerBytesMax = oneOf(std::array{8 * kKiB, 60 * kKiB, 1024 * kKiB});
   plan.directories = random.below(2) == 0 ? SimDisk::Directories::kInOrder : SimDisk::Directories::kAnyOrder;
+  plan.historyMs = oneOf(std::array<std::int64_t, 4>{0, 0, 30LL * 24 * 3600 * 1000, 30LL * 24 * 3600 * 1000});
+  if (plan.historyMs > 0 && random.below(6) == 0) plan.historyMs = 5000;
   plan.hasLargeValues = random.below(6) == 0;
   plan.hasFullDisk = random.below(4) == 0;
   plan.hasFailures = random.below(3) == 0;

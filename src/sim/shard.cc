@@ -22,6 +22,7 @@ ValueId valueOf(std::string_view text) {
 
 Shard::Shard(World& world, storage::Store& store) : world_(world), store_(store) {
   databases_.resize(world.model.size());
+  undos_.resize(world.model.size());
   store.ledger().addListener(executor_, *this);
 }
 
@@ -54,6 +55,11 @@ void Shard::onPoisoned(const Error& why) {
 Result<storage::Database*> Shard::open(std::size_t object) {
   if (databases_[object] != nullptr) return databases_[object].get();
   const ModelObject& of = world_.model.object(object);
+  if (restoresAtOpening_ && store_.hasRestoreRequest(of.key)) {
+    HF_TRY_VOID(restore(object));
+    if (store_.hasRestoreRequest(of.key)) return nullptr;
+    if (databases_[object] != nullptr) return databases_[object].get();
+  }
   auto opened = store_.open(of.key, of.name);
   if (!opened) {
     HF_TRY_VOID(world_.excuse("opening " + of.name, opened.error()));
@@ -76,16 +82,20 @@ void Shard::releaseMemory(std::size_t object) {
 void Shard::committed(std::size_t object, std::uint64_t end, const ObjectState& state) {
   const ModelObject& of = world_.model.object(object);
   if (world_.isTraced) world_.say(of.name + ": committed, up to " + std::to_string(end));
-  if (state.alarm != world_.model.state(object).alarm) {
-    if (state.alarm) {
-      alarms_.set(of.key, *state.alarm, of.name);
-    } else {
-      alarms_.remove(of.key);
-    }
-  }
+  noteAlarm(object, world_.model.state(object).alarm, state.alarm);
   world_.model.committed(object, end, state);
   world_.coverage.commits++;
   world_.mix(end);
+}
+
+void Shard::noteAlarm(std::size_t object, const std::optional<WallMs>& before, const std::optional<WallMs>& now) {
+  if (before == now) return;
+  const ModelObject& of = world_.model.object(object);
+  if (now) {
+    alarms_.set(of.key, *now, of.name);
+  } else {
+    alarms_.remove(of.key);
+  }
 }
 
 void Shard::show(std::size_t object, const std::optional<ledger::Position>& position) {
@@ -140,7 +150,8 @@ Result<ObjectState> Shard::read(std::size_t object, storage::Database& db, Thoro
     HF_TRY(const auto check, db.exec("PRAGMA quick_check", {}));
     const std::string found =
         check->hasRow() ? std::string(std::get<std::string_view>(check->column(0))) : std::string("no answer");
-    if (found != "ok") return violation(world_.model.object(object).name + ": quick_check says " + found);
+    const std::string text = world_.model.object(object).name + ": quick_check says " + found;
+    if (found != "ok") return fail(world_.isDamaged ? Errc::kCorrupt : Errc::kInternal, text);
   }
   HF_TRY(const std::vector<storage::ListEntry> entries, db.list({}));
   for (const storage::ListEntry& entry : entries) {
@@ -234,6 +245,7 @@ Result<void> Shard::runAlarm(const actor::DueAlarm& due) {
   };
   const std::size_t object = world_.model.find(due.object).value();
   const ModelObject& of = world_.model.object(object);
+  const std::optional<WallMs> known = world_.model.state(object).alarm;
   HF_TRY(storage::Database * db, open(object));
   if (db == nullptr) {
     retry();
@@ -245,6 +257,11 @@ Result<void> Shard::runAlarm(const actor::DueAlarm& due) {
   }
   Turn turn(*this, object, *db);
   const bool isDue = stored && *stored && **stored <= world_.clock.wallMs();
+  if (stored && !isDue && *stored != known) {
+    // It was taken back when it was opened.
+    alarms_.done(due.object, actor::AlarmOutcome::kCancelled, world_.clock.wallMs(), 0.5);
+    return {};
+  }
   if (stored && !isDue) return violation(of.name + " was woken for an alarm that it does not have");
   const bool well = stored && turn.setAlarm(std::nullopt) &&
                     turn.put(0, valueId(static_cast<std::uint32_t>(world_.random.below(1000)), ValueSize::kSmall)) &&
@@ -295,6 +312,9 @@ Result<void> Shard::deleteNamespace(std::size_t ns) {
     if (world_.isTraced) world_.say("a namespace was deleted, up to " + std::to_string(after));
     world_.model.namespaceDeleted(ns, after);
     world_.coverage.namespacesDeleted++;
+    for (std::size_t i = 0; i < world_.model.size(); i++) {
+      if (world_.model.object(i).key.ns == id) undos_[i].clear();
+    }
     alarms_.removeNamespace(id);
   }
   if (!deleted) return world_.excuse("deleting a namespace", deleted.error());

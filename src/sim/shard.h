@@ -37,6 +37,12 @@ class Shard final : public ledger::DurabilityListener {
   Result<void> listNamespace(std::size_t ns);
   Result<void> deleteNamespace(std::size_t ns);
 
+  // Asks that the object be taken back to one of its commits, or to before its last restoration.
+  Result<void> requestRestore(std::size_t object);
+  [[nodiscard]] Result<void> compareRestores() const;
+  // Opening carries out what was requested, or, while what was recovered is compared, does not.
+  void restoreAtOpening(bool does) { restoresAtOpening_ = does; }
+
   void close(std::size_t object);
   void closeAll();
   void releaseMemory(std::size_t object);
@@ -62,6 +68,11 @@ class Shard final : public ledger::DurabilityListener {
   void committed(std::size_t object, std::uint64_t end, const ObjectState& state);
   // What the turn showed leaves when it is durable.
   void show(std::size_t object, const std::optional<ledger::Position>& position);
+  void noteAlarm(std::size_t object, const std::optional<WallMs>& before, const std::optional<WallMs>& now);
+  Result<void> restore(std::size_t object);
+  Result<void> excuseRestore(const std::string& what, const Error& error);
+  Result<void> restoreEnded(std::size_t object, std::uint64_t before, const ObjectState& expected,
+                            const Result<std::optional<WallMs>>& outcome);
   Result<void> runAlarm(const actor::DueAlarm& due);
 
   World& world_;
@@ -70,6 +81,12 @@ class Shard final : public ledger::DurabilityListener {
   actor::AlarmScheduler alarms_;
   std::vector<std::unique_ptr<storage::Database>> databases_;
   std::deque<Waiting> waiting_;
+  struct Undo {
+    std::string bookmark;
+    Wanted wanted;
+  };
+  std::vector<std::vector<Undo>> undos_;
+  bool restoresAtOpening_ = true;
   std::uint64_t durable_ = 0;
   std::string complaint_;
 };

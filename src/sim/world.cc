@@ -1,5 +1,6 @@
 #include "sim/world.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/check.h"
@@ -45,6 +46,10 @@ static_assert(sizeof(Coverage) == sizeof(std::uint64_t) * (sizeof kFields / size
 Coverage& Coverage::operator+=(const Coverage& other) {
   for (const auto& [text, field] : kFields) this->*field += other.*field;
   return *this;
+}
+
+bool Coverage::reachesAll() const {
+  return std::ranges::all_of(kFields, [this](const Field& field) { return this->*field.second > 0; });
 }
 
 std::string Coverage::text() const {

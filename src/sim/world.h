@@ -65,6 +65,7 @@ struct Coverage {
 
   Coverage& operator+=(const Coverage& other);
   [[nodiscard]] std::string text() const;
+  [[nodiscard]] bool reachesAll() const;
 };
 
 struct World {
