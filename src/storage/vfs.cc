@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "storage/sqlite_memory.h"
 
 namespace hf::storage {
 namespace {
@@ -231,7 +230,6 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
 }
 
 Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
-  useBoundedMemory();
   sqlite3* db = nullptr;
   unsigned char* image = nullptr;
   sqlite3_int64 size = 0;
