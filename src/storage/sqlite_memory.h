@@ -1,5 +1,5 @@
-// A bound on the memory that SQLite takes while one statement runs (third_party/hf_sqlite_memory.h). What it holds between
-// statements is bounded elsewhere: cached pages, statements, the size of a transaction.
+// A bound on the memory that SQLite takes while one statement runs (third_party/hf_sqlite_memory.h). What it holds
+// between statements is bounded elsewhere: cached pages, statements, the size of a transaction.
 //
 // SQLite takes a refused allocation for being out of memory and ends the statement with SQLITE_NOMEM; the process goes
 // on.
