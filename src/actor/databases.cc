@@ -84,7 +84,10 @@ struct DatabaseTable::Natives {
   static void broken(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr || !open->database->broken()) return;
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), open->database->broken()->message));
+    // kSql: a transaction that is too large, a statement that takes too long or too much memory.
+    const Errc code = open->database->broken()->code;
+    const bool user = code == Errc::kSql || code == Errc::kCancelled;
+    info.GetReturnValue().Set(js::internalized(info.GetIsolate(), user ? "user" : "infrastructure"));
   }
 
   static void abort(const Info& info) {

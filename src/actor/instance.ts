@@ -166,7 +166,8 @@ export class Instance extends IoContext implements GateOwner {
   // Call it with whatever a storage operation has thrown: a broken database resets the object.
   storageThrew(error: unknown): void {
     if (this.ended || this.#db === 0) return;
-    if (native.databaseBroken(this.#db) !== undefined) this.container.break(error, { infrastructure: true });
+    const fault = native.databaseBroken(this.#db);
+    if (fault !== undefined) this.container.break(error, { infrastructure: fault === 'infrastructure' });
   }
 
   // ctx.abort().

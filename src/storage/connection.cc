@@ -69,7 +69,6 @@ constexpr char kSettings[] =
 }  // namespace
 
 Result<std::unique_ptr<Connection>> Connection::open(DatabaseFile& file, const Clock& clock) {
-  useBoundedMemory();
   std::unique_ptr<Connection> connection(new Connection(clock));
   HF_TRY(connection->db_, openConnection(file));
   HF_TRY_VOID(connection->configure());

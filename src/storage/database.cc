@@ -112,7 +112,7 @@ Error DatabaseImpl::breakWith(Error why) {
 Error DatabaseImpl::breakFull() {
   context_.log.warn("storage: a transaction is larger than " + std::to_string(limits::kTransactionBytesMax) + " bytes",
                     {{"object", file_.overlay.object().id.hex()}});
-  return breakWith({Errc::kNoSpace, "database or disk is full: SQLITE_FULL"});
+  return breakWith({Errc::kSql, "database or disk is full: SQLITE_FULL"});
 }
 
 Error DatabaseImpl::statementFailed(int code) { return statementFailed(code, sqlError(connection_->db(), code)); }

@@ -5,7 +5,7 @@
 // Turns:   the first write of a turn opens the implicit transaction; endTurn() commits it. An explicit
 //          transaction (beginTransaction) keeps endTurn() from committing until its root ends.
 // Limits:  a transaction holds limits::kTransactionBytesMax of changed pages, a statement takes
-//          limits::kStatementMemoryBytesMax of memory. Beyond, a write ends in SQLITE_FULL (critical).
+//          limits::kStatementMemoryBytesMax of memory. Beyond, a write ends in SQLITE_FULL (critical, kSql).
 // Errors:  kSql with SQLite's text as spec 5.4 writes it; kInvalidArgument and kLimit with the spec's texts.
 //          After a failed commit, kNoSpace/kIo from a statement (critical, spec 3.5) or kLedgerPoisoned the
 //          database is broken: every later call returns the same error; the object must be reset.

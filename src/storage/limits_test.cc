@@ -49,6 +49,7 @@ TEST_F(LimitsTest, PutsBeyondTheLimitOfATransactionResetTheObjectAndNoOther) {
   EXPECT_EQ(why, kFull);
   EXPECT_LE(stored, limits::kTransactionBytesMax / kMiB + 4);
   ASSERT_TRUE(db->broken());
+  EXPECT_EQ(db->broken()->code, Errc::kSql) << "not the disk's fault";
   EXPECT_EQ(db->get("kept").error().message, kFull);
   db = nullptr;
   db = open();

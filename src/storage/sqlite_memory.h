@@ -1,5 +1,5 @@
-// SQLite's memory: the C library's, with a bound on what one statement may take. What SQLite holds between statements
-// is bounded elsewhere (cached pages, statements, the size of a transaction).
+// A bound on the memory that SQLite takes while one statement runs (third_party/hf_sqlite_memory.h). What it holds
+// between statements is bounded elsewhere: cached pages, statements, the size of a transaction.
 //
 // SQLite takes a refused allocation for being out of memory and ends the statement with SQLITE_NOMEM; the process goes
 // on.
@@ -9,9 +9,6 @@
 #include <cstdint>
 
 namespace hf::storage {
-
-// Once for the process, before anything of SQLite is used.
-void useBoundedMemory();
 
 // While it lives, SQLite's allocations on this thread are refused beyond `bytesMax`, less what is freed meanwhile.
 // Scopes do not nest.

@@ -120,7 +120,8 @@ export interface Native {
   // What can be made again at the next use. For an object that falls idle.
   databaseReleaseMemory(db: number): void;
   // undefined, or the message of the error that broke it (every later call throws it): the object must be reset.
-  databaseBroken(db: number): string | undefined;
+  // Whose fault it was; undefined: it is not broken.
+  databaseBroken(db: number): 'user' | 'infrastructure' | undefined;
   // ctx.abort(): drop what is not committed and refuse everything from now on with `message`.
   databaseAbort(db: number, message: string): void;
 

@@ -221,7 +221,7 @@ const native = {
     open.get(db)?.close();
     open.delete(db);
   },
-  databaseBroken: (db) => database(db).broken,
+  databaseBroken: (db) => (database(db).broken === undefined ? undefined : 'infrastructure'),
   databaseAbort: (db, message) => {
     database(db).close();
     database(db).broken = message;

@@ -13,7 +13,19 @@ export class Large extends DurableObject {
     super(ctx, env);
     this.pings = 0;
   }
-  alarm() {}
+  async alarm({ retryCount }) {
+    const { storage } = this.ctx;
+    const runs = (await storage.get('runs')) ?? [];
+    await storage.put('runs', [...runs, retryCount]);
+    await storage.sync();
+    if (runs.length === 0) await this.dirty(300, 'kv');
+  }
+  setAlarm() {
+    return this.ctx.storage.setAlarm(Date.now());
+  }
+  runs() {
+    return this.ctx.storage.get('runs');
+  }
   ping() {
     this.ctx.storage.put('pings', ++this.pings);
     return this.pings;
@@ -287,6 +299,16 @@ test('a transaction of 100 MB commits; beyond the limit the object is reset to i
   // The code that wrote sees the error too, and so does its caller, whatever the code makes of it.
   assert.equal((await call('/LARGE/caught/caught/300')).error, kFull);
   assert.equal(holdfast.child.exitCode, null);
+});
+
+test('an alarm that writes too much is tried again as one that failed by its own fault', { timeout: 30_000 }, async () => {
+  await call('/LARGE/alarmed/setAlarm');
+  let runs;
+  do {
+    ({ value: runs } = await call('/LARGE/alarmed/runs'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  } while (runs === undefined || runs.length < 2);
+  assert.deepEqual(runs, [0, 1]);
 });
 
 test('an object that is ended by a getter of a value that it stores has stored nothing', async () => {
