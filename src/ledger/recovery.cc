@@ -103,7 +103,8 @@ Result<std::vector<Found>> takeLive(std::vector<Found>& all, const Mark& mark) {
                   "ledger: " + all[i].file->path + " and " + all[i - 1].file->path + " have the same sequence number");
     }
     // If nothing was live when the mark was written, what comes after it begins right there. The rest are old uses, all
-    // retired, even if a new use of the file was torn so that the old header is still there before batches that are not.
+    // retired, even if a new use of the file was torn so that the old header is still there before batches that are
+    // not.
     if (all[i].header->start == retired || (all[i].header->start < retired && mark.sequence != 0)) first = i;
   }
   if (!used || (!first && mark.sequence == 0)) return std::vector<Found>();
@@ -184,7 +185,7 @@ Result<LiveLedger> readLive(Disk& disk, const std::string& directory) {
   for (const Found& found : all) {
     if (found.header) ledger.lastSequence = std::max(ledger.lastSequence, found.header->sequence);
   }
-  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark.retired));
+  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark));
   for (Found& found : live) ledger.live.push_back({.file = std::move(found.file), .header = *found.header});
   ledger.spares = all.size();
   return ledger;

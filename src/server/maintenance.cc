@@ -322,8 +322,9 @@ Result<void> NodeMaintenance::runBackup(Job& job, const BackupRequest& request, 
   // Files first, the ledger after them: whatever state a file was caught in, the records make it right.
   HF_TRY_VOID(sendTree(to_.disk, sink, to_.directory + "/objects", "objects", FileEnds::kAtPages));
   HF_TRY_VOID(sendTree(to_.disk, sink, to_.directory + "/history", "history"));
-  if (Result<void> alarms = sendFile(to_.disk, sink, to_.directory + "/alarms", "alarms"); !alarms) {
-    if (alarms.error().code != Errc::kNotFound) return alarms;
+  for (const char* name : {"alarms", "restores"}) {
+    const Result<void> index = sendFile(to_.disk, sink, to_.directory + "/" + name, name);
+    if (!index && index.error().code != Errc::kNotFound) return index;
   }
   HF_TRY(const ledger::LedgerBackup::Parts parts, held.parts());
   manifest.end = parts.end.value;

@@ -123,11 +123,14 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
          "HOLDFAST_DEFAULT_SCRIPT");
   std::string history = "30d";
   std::string overlay = "256MiB";
+  std::string reserve = "160MiB";
   std::uint32_t recoverySeconds = 10;
   option("--history", history, "How long an object can be taken back (30d, 12h, 90m, 45s; 0: no history)",
          "HOLDFAST_HISTORY");
   option("--recovery-time", recoverySeconds, "Seconds that a start after a crash may need", "HOLDFAST_RECOVERY_TIME")
       ->check(CLI::Range(1, 3600));
+  option("--disk-reserve", reserve, "Disk space kept for checkpoints when the disk is full (160MiB; 0MiB: none)",
+         "HOLDFAST_DISK_RESERVE");
   option("--dirty-memory", overlay, "Memory for changes that wait for their files (256MiB, 1GiB)",
          "HOLDFAST_DIRTY_MEMORY");
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
@@ -171,6 +174,9 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     return usage("--dirty-memory is a number with KiB, MiB or GiB behind it, at least 1MiB, got '" + overlay + "'");
   }
   serve.overlayBytesMax = *overlayBytes;
+  const std::optional<std::uint64_t> reserveBytes = parseBytes(reserve);
+  if (!reserveBytes) return usage("--disk-reserve is a number with KiB, MiB or GiB behind it, got '" + reserve + "'");
+  serve.reserveBytes = *reserveBytes;
   serve.recoveryTime = std::chrono::seconds(recoverySeconds);
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);

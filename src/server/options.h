@@ -36,6 +36,8 @@ struct ServeOptions {
   std::chrono::seconds recoveryTime{10};
   // Pages in memory that are newer than the objects' files.
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
+  // Disk space kept for checkpoints when everything else is full.
+  std::uint64_t reserveBytes = 160ULL * 1024 * 1024;
   LogFormat logFormat = LogFormat::kText;
   LogLevel logLevel = LogLevel::kInfo;
 };

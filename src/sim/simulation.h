@@ -46,7 +46,7 @@ class Simulation final {
     std::uint64_t offset = 0;
     std::uint8_t mask = 0;
     bool wasBefore = false;  // something else is damaged already
-    bool isAlone = false;  // in its sector: it may as well never have been written
+    bool isAlone = false;    // in its sector: it may as well never have been written
   };
 
   Result<void> life();

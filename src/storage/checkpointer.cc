@@ -9,8 +9,8 @@
 
 namespace hf::storage {
 
-Checkpointer::Checkpointer(const Clock& clock, RoundParts parts, CheckpointerOptions options)
-    : clock_(clock), parts_(std::move(parts)), options_(options), notBefore_(clock.steady()) {}
+Checkpointer::Checkpointer(const Clock& clock, RoundParts parts, SpaceReserve& reserve, CheckpointerOptions options)
+    : clock_(clock), parts_(std::move(parts)), reserve_(reserve), options_(options), notBefore_(clock.steady()) {}
 
 Checkpointer::~Checkpointer() { stop(); }
 
@@ -93,20 +93,50 @@ Checkpointer::Due Checkpointer::look(SteadyTime now) {
 }
 
 std::unique_ptr<CheckpointRound> Checkpointer::begin(const Due& due) {
+  if (givesHistoryUp_) {
+    // Not only for the objects of a small round: without their images no older point can be gone back to.
+    RoundParts parts = parts_;
+    parts.history = nullptr;
+    return std::make_unique<CheckpointRound>(parts);
+  }
   if (due.full) return std::make_unique<CheckpointRound>(parts_);
   return std::make_unique<CheckpointRound>(parts_, due.closed);
 }
 
+bool Checkpointer::makeRoom() {
+  if (reserve_.release()) {
+    parts_.log.warn("the disk is full: the space that was kept in reserve is given up for a checkpoint");
+    return true;
+  }
+  if (parts_.history == nullptr || givesHistoryUp_) return false;
+  if (const Result<bool> dropped = parts_.history->dropOldest(); dropped && *dropped) {
+    parts_.log.warn("the disk is full: the oldest history is given up for a checkpoint");
+    return true;
+  }
+  parts_.log.warn("the disk is full: no history is kept until there is space");
+  givesHistoryUp_ = true;
+  return true;
+}
+
 void Checkpointer::ended(const Due& due, const Result<void>& result) {
-  const std::lock_guard lock(mutex_);
   if (result) {
+    if (std::exchange(givesHistoryUp_, false)) {
+      if (Result<void> anew = parts_.history->startAnew(parts_.context.ledger->retired()); !anew) {
+        parts_.log.error("history: " + anew.error().message);
+      }
+    }
+    if (Result<void> kept = reserve_.keep(); !kept) parts_.log.warn("no space in reserve: " + kept.error().message);
+    const std::lock_guard lock(mutex_);
     retryDelay_ = std::chrono::milliseconds{0};
     return;
   }
-  parts_.log.error("checkpoint failed, to be tried again: " + result.error().message);
-  retryDelay_ = std::clamp(retryDelay_ * 2, options_.retryDelayMin, options_.retryDelayMax);
+  const bool atOnce = result.error().code == Errc::kNoSpace && makeRoom();
+  if (!atOnce) parts_.log.error("checkpoint failed, to be tried again: " + result.error().message);
+  const std::lock_guard lock(mutex_);
+  retryDelay_ = atOnce ? std::chrono::milliseconds{0}
+                       : std::clamp(retryDelay_ * 2, options_.retryDelayMin, options_.retryDelayMax);
   notBefore_ = clock_.steady() + retryDelay_;
-  requested_ = requested_ || due.full;
+  requested_ = requested_ || due.full || givesHistoryUp_;
   if (closed_.empty()) closedSince_ = clock_.steady();
   closed_.insert(due.closed.begin(), due.closed.end());
 }
@@ -162,8 +192,12 @@ Result<void> Checkpointer::finish(CheckpointRound& round) {
 
 Result<void> Checkpointer::run() {
   return runExclusive([this]() -> Result<void> {
-    CheckpointRound round(parts_);
-    return finish(round);
+    const Due due{.full = true, .closed = {}, .next = {}};
+    while (true) {
+      const std::unique_ptr<CheckpointRound> round = begin(due);
+      Result<void> done = finish(*round);
+      if (done || done.error().code != Errc::kNoSpace || !makeRoom()) return done;
+    }
   });
 }
 

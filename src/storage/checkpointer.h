@@ -15,6 +15,7 @@
 // Thread:  its own; run(), runExclusive() are for the control thread. wake, objectClosed: any. With Drive::kSteps there
 // is
 //          no thread of its own, and everything is called on one.
+// Space:   a round for which there is no space makes room: it gives up the reserve, then history, the oldest first.
 // Errors:  a round that fails is logged and tried again, later each time; nothing is lost meanwhile.
 #pragma once
 
@@ -34,6 +35,7 @@
 #include "base/object_id.h"
 #include "base/result.h"
 #include "storage/checkpoint_round.h"
+#include "storage/space_reserve.h"
 
 namespace hf::storage {
 
@@ -50,7 +52,7 @@ struct CheckpointerOptions {
 
 class Checkpointer final {
  public:
-  Checkpointer(const Clock& clock, RoundParts parts, CheckpointerOptions options);
+  Checkpointer(const Clock& clock, RoundParts parts, SpaceReserve& reserve, CheckpointerOptions options);
   ~Checkpointer();
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
@@ -85,6 +87,9 @@ class Checkpointer final {
   Due look(SteadyTime now);  // mutex_ held; takes what is due
   std::unique_ptr<CheckpointRound> begin(const Due& due);
   void ended(const Due& due, const Result<void>& result);
+  // Finds space for the next try: the reserve, then the oldest history, then all of it. False: there is nothing to
+  // give.
+  bool makeRoom();
   void loop();
   [[nodiscard]] bool enough() const;
   void trimIfDue(std::unique_lock<std::mutex>& lock);
@@ -93,10 +98,13 @@ class Checkpointer final {
   // Fixed once made
   const Clock& clock_;
   RoundParts parts_;
+  SpaceReserve& reserve_;
   const CheckpointerOptions options_;
 
   // Held for a round. Before mutex_.
   std::mutex roundMutex_;
+  // The round's thread: history could not be saved, so that it begins anew with the next round that ends well.
+  bool givesHistoryUp_ = false;
   // Drive::kSteps: the round under way.
   std::unique_ptr<CheckpointRound> stepped_;
   Due steppedFor_;

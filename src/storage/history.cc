@@ -49,6 +49,29 @@ Result<HistoryHeader> readHeader(File& file, const std::string& path) {
   return *header;
 }
 
+Result<std::vector<HistoryEntry>> readIndex(File& file, const std::string& path, const HistoryHeader& header) {
+  HF_TRY(const std::uint64_t size, file.size());
+  if (header.objects > size / sizeof(HistoryEntry)) return damaged(path, 0, "an index that is longer than the file");
+  HF_TRY(const Bytes bytes, readExactly(file, path, sizeof header, header.objects * sizeof(HistoryEntry)));
+  if (ledger::checksum(bytes, header.end) != header.indexCheck) {
+    return damaged(path, sizeof header, "the index does not fit its checksum");
+  }
+  std::vector<HistoryEntry> index(header.objects);
+  if (!index.empty()) std::memcpy(index.data(), bytes.data(), bytes.size());
+  return index;
+}
+
+Result<Bytes> readBlock(File& file, const std::string& path, const HistoryHeader& header, const HistoryEntry& entry) {
+  HF_TRY(Bytes block, readExactly(file, path, entry.offset, entry.storedBytes));
+  if (ledger::checksum(block, header.end) != entry.check) {
+    return damaged(path, entry.offset, "a block does not fit its checksum");
+  }
+  if (entry.storedBytes == entry.bytes) return block;
+  std::optional<Bytes> content = ledger::decompressBlock(block, entry.bytes);
+  if (!content) return damaged(path, entry.offset, "a block cannot be decompressed");
+  return *std::move(content);
+}
+
 ObjectKey keyOf(const HistoryEntry& entry) {
   ObjectKey key;
   std::memcpy(key.ns.bytes.data(), entry.ns, sizeof entry.ns);
@@ -263,29 +286,22 @@ Result<void> History::startAnew(ledger::Position position) {
   return {};
 }
 
+Result<void> History::check(Disk& disk, const std::string& path) {
+  HF_TRY(const std::unique_ptr<File> file, disk.open(path, OpenMode::kRead));
+  HF_TRY(const HistoryHeader header, readHeader(*file, path));
+  HF_TRY(const std::vector<HistoryEntry> index, readIndex(*file, path, header));
+  for (const HistoryEntry& entry : index) HF_TRY_VOID(readBlock(*file, path, header, entry));
+  return {};
+}
+
 Result<void> History::readFile(const FileInfo& info, const ObjectKey& object, ledger::Position from,
                                ledger::Position to, ledger::RecordSink& sink) {
   HF_TRY(const std::unique_ptr<File> file, disk_.open(info.path, OpenMode::kRead));
   HF_TRY(const HistoryHeader header, readHeader(*file, info.path));
-  const std::uint64_t indexBytes = header.objects * sizeof(HistoryEntry);
-  if (indexBytes > info.bytes) return damaged(info.path, 0, "an index that is longer than the file");
-  HF_TRY(const Bytes index, readExactly(*file, info.path, sizeof header, indexBytes));
-  if (ledger::checksum(index, header.end) != header.indexCheck) {
-    return damaged(info.path, sizeof header, "the index does not fit its checksum");
-  }
-  std::vector<HistoryEntry> entries(header.objects);
-  if (!entries.empty()) std::memcpy(entries.data(), index.data(), index.size());
-  const auto entry = std::ranges::lower_bound(entries, object, {}, keyOf);
-  if (entry == entries.end() || keyOf(*entry) != object) return {};
-  HF_TRY(Bytes block, readExactly(*file, info.path, entry->offset, entry->storedBytes));
-  if (ledger::checksum(block, header.end) != entry->check) {
-    return damaged(info.path, entry->offset, "a block does not fit its checksum");
-  }
-  if (entry->storedBytes != entry->bytes) {
-    std::optional<Bytes> content = ledger::decompressBlock(block, entry->bytes);
-    if (!content) return damaged(info.path, entry->offset, "a block cannot be decompressed");
-    block = *std::move(content);
-  }
+  HF_TRY(const std::vector<HistoryEntry> index, readIndex(*file, info.path, header));
+  const auto entry = std::ranges::lower_bound(index, object, {}, keyOf);
+  if (entry == index.end() || keyOf(*entry) != object) return {};
+  HF_TRY(const Bytes block, readBlock(*file, info.path, header, *entry));
   ledger::WireReader reader(block);
   while (reader.left() > 0) {
     const ledger::Position end{header.start + reader.varint()};

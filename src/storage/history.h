@@ -47,6 +47,9 @@ class History final {
   // Removes what an earlier run with history has left.
   static Result<void> removeAll(Disk& disk, const std::string& directory);
 
+  // Reads a whole file. kCorrupt, with the offset, at the first damage.
+  static Result<void> check(Disk& disk, const std::string& path);
+
   // Keeps what ends at or below `upTo`, which is about to be retired.
   Result<void> archive(ledger::Ledger& ledger, ledger::Position upTo);
   // Removes files older than the retention.

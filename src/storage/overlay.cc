@@ -14,7 +14,22 @@ void Overlay::clearPages() {
   pages_.clear();
 }
 
+// What is accepted must find its place in the files: asked anew with every megabyte, and while the answer is no.
+Result<void> Overlay::checkRoom(std::uint64_t more) {
+  constexpr std::uint64_t kStepBytes = 1024UL * 1024;
+  if (!context_.hasRoom || more == 0) return {};
+  const std::uint64_t bytes = context_.bytes.load(std::memory_order_relaxed);
+  const bool asks =
+      context_.isFull.load(std::memory_order_relaxed) || bytes / kStepBytes != (bytes + more) / kStepBytes;
+  if (!asks) return {};
+  const bool isFull = !context_.hasRoom(more);
+  context_.isFull.store(isFull, std::memory_order_relaxed);
+  if (isFull) return fail(Errc::kNoSpace, "the disk has no room left for what waits to be written to objects' files");
+  return {};
+}
+
 Result<ledger::Position> Overlay::commit(PendingCommit pending) {
+  HF_TRY_VOID(checkRoom(pending.pages.size() * kPageBytes));
   if (context_.bytes.load(std::memory_order_relaxed) > context_.bytesMax) {
     return fail(Errc::kOverloaded, "database or disk is full: too much waits to be written to the objects' files");
   }

@@ -15,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -49,6 +50,11 @@ struct OverlayContext {
   // Bytes in all overlays.
   std::atomic<std::uint64_t> bytes{0};
   std::uint64_t bytesMax = 0;
+  // Whether the files can take what all overlays hold and so many bytes more. Asks the system how much is free. Empty:
+  // always. Any thread.
+  std::function<bool(std::uint64_t more)> hasRoom;
+  // The last answer was no: commits are refused, and each asks again.
+  std::atomic<bool> isFull{false};
   // While a checkpoint begins every page is appended whole, so that no change is retired without what it changes.
   std::atomic<bool> wholeOnly{false};
   Sabotage sabotage = Sabotage::kNone;
@@ -153,6 +159,7 @@ class Overlay final {
     std::uint32_t filePages = 0;
     std::unordered_set<std::uint32_t> pages;
   };
+  Result<void> checkRoom(std::uint64_t more);
   void clearPages();
   [[nodiscard]] bool isClean() const { return transaction_ == fileTransaction_ && pages_.empty(); }  // mutex_ held
   void shrunkTo(std::uint32_t pageCount);                                                            // mutex_ held

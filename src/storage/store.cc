@@ -34,6 +34,7 @@ class StoreImpl final : public Store,
         directory_(options.directory),
         options_(options),
         files_(disk, options.directory + "/objects", limits::kOpenObjectFilesMax),
+        reserve_(disk, options.directory, options.reserveBytes),
         jobs_(options.drive) {
     context_.bytesMax = options.overlayBytesMax * 4;
     context_.bytesWanted = options.overlayBytesMax / 2;
@@ -75,7 +76,9 @@ class StoreImpl final : public Store,
                    .source = *this,
                    .history = history_.get(),
                    .directory = directory_},
-        CheckpointerOptions{.drive = options_.drive, .closedDelay = options_.closedDelay});
+        reserve_, CheckpointerOptions{.drive = options_.drive, .closedDelay = options_.closedDelay});
+    if (Result<void> kept = reserve_.keep(); !kept) log_.warn("no space in reserve: " + kept.error().message);
+    if (options_.reserveBytes > 0) context_.hasRoom = [this](std::uint64_t more) { return hasRoom(more); };
     context_.wake = [this] { checkpointer_->wake(); };
     checkpointer_->start();
     if (report.records > 0) checkpointer_->request();
@@ -218,7 +221,13 @@ class StoreImpl final : public Store,
     return false;
   }
 
-  Result<void> health() override { return ledger_->hasSpace(); }
+  Result<void> health() override {
+    HF_TRY_VOID(ledger_->hasSpace());
+    if (context_.isFull.load(std::memory_order_relaxed) && !hasRoom(0)) {
+      return fail(Errc::kNoSpace, "the disk is full: no room for objects' files in " + directory_);
+    }
+    return {};
+  }
 
   Result<void> checkpoint() override { return checkpointer_->run(); }
 
@@ -422,6 +431,14 @@ class StoreImpl final : public Store,
     deleted_.insert(ns);
   }
 
+  // Files grow by at most what the overlays hold; a little more is for directories and the ledger's mark.
+  [[nodiscard]] bool hasRoom(std::uint64_t more) {
+    constexpr std::uint64_t kMarginBytes = 4UL * 1024 * 1024;
+    const Result<std::uint64_t> freeBytes = disk_.freeBytes(directory_);
+    return !freeBytes ||
+           *freeBytes + reserve_.heldBytes() >= context_.bytes.load(std::memory_order_relaxed) + more + kMarginBytes;
+  }
+
   Result<void> openHistory() {
     const std::string directory = directory_ + "/history";
     if (options_.historyRetention.count() == 0) return History::removeAll(disk_, directory);
@@ -517,6 +534,7 @@ class StoreImpl final : public Store,
   Objects objects_;
   std::set<NamespaceId> deleted_;  // whose files are still to be removed
 
+  SpaceReserve reserve_;
   std::unique_ptr<Checkpointer> checkpointer_;
   JobThread jobs_;
   std::uint32_t nextToStep_ = 0;

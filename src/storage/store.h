@@ -30,6 +30,8 @@ struct StoreOptions {
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   // What a recovery would replay, before a checkpoint begins.
   std::uint64_t ledgerBytesMax = 64ULL * 1024 * 1024;
+  // Disk space that is kept for checkpoints when everything else is full; 0: none.
+  std::uint64_t reserveBytes = 0;
   // How long an object can be taken back; 0: not at all.
   std::chrono::milliseconds historyRetention{0};
   // How long after its last Database went an object's file becomes complete.

@@ -1,12 +1,14 @@
 #include "storage/verify.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "base/page_checksum.h"
+#include "storage/history.h"
 
 namespace hf::storage {
 namespace {
@@ -111,6 +113,33 @@ Result<ObjectsReport> verifyObjects(Disk& disk, const std::string& directory, Re
         if (progress) HF_TRY_VOID(progress(report.bytes));
       }
     }
+  }
+  return report;
+}
+
+Result<HistoryReport> verifyHistory(Disk& disk, const std::string& directory) {
+  HistoryReport report;
+  const std::string root = directory + "/history";
+  HF_TRY(const bool exists, disk.exists(root));
+  if (!exists) return report;
+  HF_TRY(const std::vector<std::string> names, disk.list(root));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".history")) continue;
+    const std::string path = root + "/" + name;
+    report.files++;
+    const Result<void> whole = History::check(disk, path);
+    if (whole) continue;
+    if (whole.error().code != Errc::kCorrupt) return std::unexpected(whole.error());
+    // "PATH: damaged at offset N: what"
+    static constexpr std::string_view kBefore = ": damaged at offset ";
+    ledger::Finding finding{.file = path, .offset = {}, .what = whole.error().message};
+    if (const std::size_t at = finding.what.find(kBefore); at != std::string::npos) {
+      const std::size_t number = at + kBefore.size();
+      const std::size_t end = finding.what.find(": ", number);
+      finding.offset = std::strtoull(finding.what.c_str() + number, nullptr, 10);
+      if (end != std::string::npos) finding.what.erase(0, end + 2);
+    }
+    report.findings.push_back(std::move(finding));
   }
   return report;
 }

@@ -30,4 +30,11 @@ struct ObjectsReport {
 Result<ObjectsReport> verifyObjects(Disk& disk, const std::string& directory, ReadOnlyStore& store,
                                     const ObjectImage::Progress& progress);
 
+struct HistoryReport {
+  std::vector<ledger::Finding> findings;
+  std::uint64_t files = 0;
+};
+// Every file under DIR/history.
+Result<HistoryReport> verifyHistory(Disk& disk, const std::string& directory);
+
 }  // namespace hf::storage

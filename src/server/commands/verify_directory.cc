@@ -26,7 +26,18 @@ std::optional<std::uint64_t> offsetIn(const std::string& finding) {
   return std::nullopt;
 }
 
-Result<void> verifyCatalog(const std::string& directory, DirectoryReport& report) {
+Result<void> verifyCatalog(Disk& disk, const std::string& directory, DirectoryReport& report) {
+  const std::string file = directory + "/catalog.sqlite";
+  HF_TRY(const bool exists, disk.exists(file));
+  if (exists) {
+    // Every page, those that nothing uses as well.
+    HF_TRY(std::vector<ledger::Finding> damaged, storage::verifyObjectFile(disk, file));
+    if (!damaged.empty()) {
+      report.hasCatalog = true;
+      std::ranges::move(damaged, std::back_inserter(report.findings));
+      return {};
+    }
+  }
   HF_TRY(const auto scratch, ScratchDirectory::make());
   HF_TRY(const std::string copy, copyCatalog(directory, *scratch));
   report.hasCatalog = !copy.empty();
@@ -56,7 +67,10 @@ Result<DirectoryReport> verifyDirectory(Disk& disk, const std::string& directory
   report.objectFiles = objects.files;
   report.objectBytes = objects.bytes;
   report.unknownEntries = objects.unknown;
-  HF_TRY_VOID(verifyCatalog(directory, report));
+  HF_TRY(storage::HistoryReport history, storage::verifyHistory(disk, directory));
+  std::ranges::move(history.findings, std::back_inserter(report.findings));
+  report.historyFiles = history.files;
+  HF_TRY_VOID(verifyCatalog(disk, directory, report));
   return report;
 }
 
@@ -79,6 +93,7 @@ OutputJson reportJson(const DirectoryReport& report) {
                       {"bytes", report.objectBytes},
                       {"newer_in_ledger", report.replayedObjects},
                       {"unknown_entries", report.unknownEntries}}},
+                    {"history", {{"files", report.historyFiles}}},
                     {"alarms", report.alarms},
                     {"catalog", report.hasCatalog}};
 }
@@ -97,8 +112,8 @@ std::string reportText(const DirectoryReport& report) {
   }
   text += "objects: " + std::to_string(report.objectFiles) + " files (" + humanBytes(report.objectBytes) + ")";
   if (report.unknownEntries > 0) text += ", and " + std::to_string(report.unknownEntries) + " entries not ours";
-  text += "\nalarms: " + std::to_string(report.alarms) + "\ncatalog: " + (report.hasCatalog ? "checked" : "none") +
-          "\n" +
+  text += "\nhistory: " + std::to_string(report.historyFiles) + " files\nalarms: " + std::to_string(report.alarms) +
+          "\ncatalog: " + (report.hasCatalog ? "checked" : "none") + "\n" +
           (report.findings.empty() ? "no damage found"
                                    : "DAMAGE FOUND: " + std::to_string(report.findings.size()) +
                                          (report.findings.size() == 1 ? " finding" : " findings")) +

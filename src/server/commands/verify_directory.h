@@ -20,6 +20,7 @@ struct DirectoryReport {
   std::uint64_t objectFiles = 0;
   std::uint64_t objectBytes = 0;
   std::uint64_t unknownEntries = 0;
+  std::uint64_t historyFiles = 0;
   bool hasCatalog = false;
 };
 
