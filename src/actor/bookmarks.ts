@@ -37,17 +37,19 @@ export function storageReply(job: number, error: string | undefined, value: stri
   ended?.(error, value);
 }
 
-function onlySqlite(instance: Instance): void {
+function check(instance: Instance, operation: string): void {
   if (!instance.container.actorClass.useSqlite) throw new Error(kNoRecovery);
+  // What is there now is not committed, and cannot be in the middle of it.
+  if (instance.syncDepth > 0) throw new Error(`Cannot call ${operation}() within a transactionSync()`);
 }
 
 export function getCurrentBookmark(instance: Instance, sync: () => Promise<void>): Promise<string> {
-  onlySqlite(instance);
+  check(instance, 'getCurrentBookmark');
   return promiseThen(sync(), () => native.bookmark(instance.db()));
 }
 
 export function getBookmarkForTime(instance: Instance, time: unknown): Promise<string> {
-  onlySqlite(instance);
+  check(instance, 'getBookmarkForTime');
   const at = Number(time);
   if (!(at >= 0)) throw new TypeError(`getBookmarkForTime() takes a Date or milliseconds since the epoch, not ${String(time)}.`);
   const { promise, resolve, reject } = withResolvers<string>();
@@ -69,7 +71,7 @@ export function onNextSessionRestoreBookmark(
   bookmark: unknown,
   sync: () => Promise<void>,
 ): Promise<string> {
-  onlySqlite(instance);
+  check(instance, 'onNextSessionRestoreBookmark');
   native.commitNow(instance.db());
   const undo = native.restoreRequest(instance.db(), `${bookmark as string}`);
   return promiseThen(sync(), () => undo);

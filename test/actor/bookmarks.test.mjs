@@ -29,6 +29,14 @@ export class Box extends DurableObject {
     this.ctx.storage.kv.put('value', 'written after the request');
     return undo;
   }
+  inSync(method) {
+    let promise;
+    this.ctx.storage.transactionSync(() => {
+      this.ctx.storage.kv.put('value', 'in a transaction');
+      promise = this.ctx.storage[method]('x');
+    });
+    return promise;
+  }
   setAlarm(at) { return this.ctx.storage.setAlarm(at); }
   getAlarm() { return this.ctx.storage.getAlarm(); }
   alarm() { this.ctx.storage.kv.put('rang', true); }
@@ -135,6 +143,14 @@ test('what is no bookmark of this object is refused, and the object stays', { ti
   assert.equal((await box.ask('get')).value, 'one');
   const old = (await box.server.fetch('box', '/', { method: 'POST', body: JSON.stringify({ method: 'bookmark', args: [], object: 'OLD' }) })).json();
   assert.equal(old.error, "This Durable Object's storage back-end does not implement point-in-time recovery.");
+});
+
+test('in the middle of a transactionSync() there is nothing to name', { timeout: 60_000 }, async () => {
+  await using box = await start();
+  for (const method of ['getCurrentBookmark', 'getBookmarkForTime', 'onNextSessionRestoreBookmark']) {
+    assert.equal((await box.call('inSync', method)).error, `Cannot call ${method}() within a transactionSync()`);
+    assert.equal((await box.ask('get')).value, 'in a transaction');
+  }
 });
 
 test('without history there are no bookmarks', { timeout: 60_000 }, async () => {

@@ -210,7 +210,11 @@ const native = {
     post({ kind: 'released', id });
   },
 
-  restorePending: () => false, // point-in-time recovery is tested with the real server (bookmarks.test.mjs)
+  // As a node without history; point-in-time recovery is tested with the real server (bookmarks.test.mjs).
+  restorePending: () => false,
+  bookmark() {
+    throw new Error("This Durable Object's storage back-end does not implement point-in-time recovery.");
+  },
   databaseOpen: (ns, id) => {
     if (!owned.has(ns + id)) throw new Error('opened without a claim');
     const handle = nextHandle++;

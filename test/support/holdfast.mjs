@@ -22,21 +22,23 @@ export const types = {
 
 export class Holdfast {
   /** Starts a server and resolves when it has printed its ready line. */
-  static async start({ dir, args = [], env = {}, ownDir = dir === undefined } = {}) {
+  static async start({ dir, args = [], env = {}, ownDir = dir === undefined, openFilesMax } = {}) {
     const self = new Holdfast();
     self.dir = dir ?? (await mkdtemp(join(tmpdir(), 'holdfast-test-')));
     self.ownDir = ownDir;
     self.args = args;
     self.env = env;
+    self.openFilesMax = openFilesMax; // as `ulimit -n` sets it
     await self.#spawn();
     return self;
   }
 
   async #spawn() {
     this.log = '';
+    const limited = this.openFilesMax === undefined ? [launcher] : ['sh', '-c', `ulimit -n ${this.openFilesMax} && exec "$0" "$@"`, launcher];
     this.child = spawn(
-      launcher,
-      ['serve', '--dir', this.dir, ...(this.args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0', '--domain', 'test', ...this.args],
+      limited[0],
+      [...limited.slice(1), 'serve', '--dir', this.dir, ...(this.args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0', '--domain', 'test', ...this.args],
       { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.exited = once(this.child, 'exit').then(([code, signal]) => ({ code, signal }));
