@@ -221,6 +221,10 @@ class StoreImpl final : public Store,
     return false;
   }
 
+  [[nodiscard]] bool isBehind() const override {
+    return context_.bytes.load(std::memory_order_relaxed) > options_.overlayBytesMax;
+  }
+
   Result<void> health() override {
     HF_TRY_VOID(ledger_->hasSpace());
     if (context_.isFull.load(std::memory_order_relaxed) && !hasRoom(0)) {

@@ -25,8 +25,8 @@ namespace hf::storage {
 
 struct StoreOptions {
   std::string directory;  // DIR of the command line
-  // Pages that are newer than their files. Checkpoints begin at half of it; at four times it commits are refused
-  // (kOverloaded), which happens only when checkpoints fail.
+  // Pages that are newer than their files. Checkpoints begin at half of it. Beyond it isBehind(), so that outputs wait;
+  // at four times it commits are refused (kOverloaded), which happens when checkpoints fail and code does not wait.
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   // What a recovery would replay, before a checkpoint begins.
   std::uint64_t ledgerBytesMax = 64ULL * 1024 * 1024;
@@ -105,6 +105,10 @@ class Store {
 
   // StoreOptions::drive kSteps: one piece of the work of all threads. False: there is none.
   virtual bool step() = 0;
+
+  // More waits for the objects' files than StoreOptions::overlayBytesMax: who has written should wait until it does not.
+  // Any thread.
+  [[nodiscard]] virtual bool isBehind() const = 0;
 
   // Why writes are refused at present, if they are. Asks the disk: not on a shard.
   virtual Result<void> health() = 0;

@@ -13,6 +13,9 @@
 namespace hf::worker {
 namespace {
 
+// How soon after the files have caught up outputs go on.
+constexpr std::chrono::milliseconds kBehindLookEvery{5};
+
 // Alarms delivered before other events of the shard get a turn.
 constexpr std::size_t kAlarmsPerRound = 64;
 
@@ -294,6 +297,15 @@ void Shard::storageEnded(IsolateAddress address, std::uint64_t job, const Result
 void Shard::onDurable(ledger::Position /*durable*/) { tellDurable(); }
 
 void Shard::tellDurable() {
+  // Back-pressure: what has been written leaves when the files have caught up, and who waits for it writes no more.
+  if (dependencies_.store.isBehind()) {
+    if (std::exchange(holdsBack_, true)) return;
+    loop_.addTimer(dependencies_.clock.steady() + kBehindLookEvery, [this] {
+      holdsBack_ = false;
+      tellDurable();
+    });
+    return;
+  }
   std::vector<actor::DurableCommit> commits = durability_.take(dependencies_.store.ledger().durable());
   std::ranges::sort(commits, {},
                     [](const actor::DurableCommit& c) { return std::tuple(c.isolate, c.database, c.commit); });

@@ -136,6 +136,7 @@ class Shard final : public ledger::DurabilityListener {
   actor::ActorTable actors_;
   actor::DurabilityQueue durability_;
   bool tellingDurable_ = false;
+  bool holdsBack_ = false;  // a timer will tell
   actor::AlarmScheduler alarms_;
   std::unordered_map<ObjectKey, std::pair<WallMs, std::string>> runningAlarms_;
   std::uint64_t alarmTimer_ = 0;

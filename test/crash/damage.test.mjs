@@ -58,7 +58,7 @@ test('damage is refused with file and offset; a torn tail is not damage', { time
     assert.match(error.message, pattern);
     return true;
   });
-  await refused((copy) => flip(segment(copy), 8192 + 4096 + 100), /damaged record in .*segment-000001 at offset 12288/);
+  await refused((copy) => flip(segment(copy), 8192 + 1024 + 100), /damaged record in .*segment-000001 at offset 9216/);
   await refused((copy) => truncate(segment(copy), 40_000), /segment-000001 ends at offset 40000/);
   await refused((copy) => rm(join(copy, 'ledger', 'mark')), /ledger\/mark is missing/);
   await refused((copy) => flip(join(copy, 'ledger', 'mark'), 20), /ledger\/mark is damaged at offset 0/);

@@ -12,6 +12,7 @@ const worker = `
 import { DurableObject } from 'cloudflare:workers';
 export class Box extends DurableObject {
   async add() { const n = ((await this.ctx.storage.get('n')) ?? 0) + 1; await this.ctx.storage.put('n', n); return n; }
+  async fill() { await this.ctx.storage.put('bytes', new Uint8Array(100_000).map((_, i) => (i * 2654435761) >>> 13)); return 'filled'; }
   async read() { return (await this.ctx.storage.get('n')) ?? 0; }
   async unconfirmed() { this.ctx.storage.put('u', 1, { allowUnconfirmed: true }); return 'sent'; }
   async throwAfterPut() { await this.ctx.storage.put('t', 1); throw new Error('after put'); }
@@ -36,10 +37,10 @@ export default {
   },
 };`;
 
-async function start(t) {
+async function start(t, args = []) {
   const control = await mkdtemp(join(tmpdir(), 'holdfast-disk-'));
   t.after(() => rm(control, { recursive: true, force: true }));
-  const server = await Holdfast.start({ env: { HOLDFAST_TEST_DISK: control }, args: ['--log-level', 'error'] });
+  const server = await Holdfast.start({ env: { HOLDFAST_TEST_DISK: control }, args: ['--log-level', 'error', ...args] });
   await server.deploy('box', { 'worker.mjs': worker }, {
     bindings: [{ type: 'durable_object_namespace', name: 'BOX', class_name: 'Box' }],
     migrations: { new_tag: 'v1', steps: [{ new_sqlite_classes: ['Box'] }] },
@@ -87,6 +88,26 @@ test('nothing leaves an object before its writes are durable', { timeout: 60_000
   assert.equal(await sent, 'did put');
   assert.equal((await outgoing).text, 'fetched');
   socket.terminate();
+});
+
+test('writers wait while the objects\' files do not keep up, and go on', { timeout: 60_000 }, async (t) => {
+  const { server, set, clear } = await start(t, ['--dirty-memory', '1MiB']);
+  await using _ = server;
+  assert.equal((await server.fetch('box', '/fill/first')).status, 200);
+  await set('eio-write', '/objects/');
+  let answered = 0;
+  const writes = [];
+  for (let n = 0; n < 24; n++) {
+    writes.push(server.fetch('box', `/fill/w${n}`).then((answer) => {
+      answered++;
+      return answer;
+    }));
+  }
+  await server.logged(/checkpoint failed, to be tried again/);
+  for (const end = Date.now() + 1000; Date.now() < end; ) assert.equal((await server.fetch('box', '/read/other')).status, 200, 'others read on');
+  assert.ok(answered < 24, 'all were answered though nothing could be written to the files');
+  await clear('eio-write');
+  for (const write of writes) assert.equal((await write).status, 200);
 });
 
 test('a failed sync acknowledges nothing more, and a restart recovers', { timeout: 60_000 }, async (t) => {
