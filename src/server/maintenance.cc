@@ -263,11 +263,12 @@ Result<NodeMaintenance::ImportReport> NodeMaintenance::runImport(Job& job, const
     if (held) break;
     if (held.error().code != Errc::kAlreadyExists || tries == 2) return std::unexpected(held.error());
   }
-  const std::unique_ptr<storage::ObjectHold> hold = std::move(job.hold);
+  std::unique_ptr<storage::ObjectHold> hold = std::move(job.hold);
   HF_CHECK(hold != nullptr, "the shard says so only when it has it");
   const ImportReport report{.bytes = imported->pages.size() * storage::kPageBytes, .alarm = imported->alarm};
   HF_TRY_VOID(hold->replace(std::move(imported->pages), {.at = imported->alarm, .objectName = name}));
-  to_.shards.setAlarm(import.object, imported->alarm, name);
+  // Held until the shard knows the alarm: an instance that came before would set its own, and be overruled.
+  to_.shards.setAlarm(import.object, imported->alarm, name, [hold = std::move(hold)]() mutable { hold.reset(); });
   return report;
 }
 

@@ -108,9 +108,12 @@ class ShardsImpl final : public Shards, public ShardGroup {
         [shard, object, then = std::move(then)]() mutable { shard->resetObject(object, std::move(then)); });
   }
 
-  void setAlarm(const ObjectKey& object, std::optional<WallMs> at, std::string name) override {
+  void setAlarm(const ObjectKey& object, std::optional<WallMs> at, std::string name, Task then) override {
     Shard* shard = shards_[actor::shardOfObject(object.id, options_.count)].get();
-    shard->loop().post([shard, object, at, name = std::move(name)] { shard->alarmStored(object, at, name); });
+    shard->loop().post([shard, object, at, name = std::move(name), then = std::move(then)]() mutable {
+      shard->alarmStored(object, at, name);
+      then();
+    });
   }
 
   void drain(Executor& control, Completion<Result<void>> done) override {
