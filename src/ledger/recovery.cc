@@ -114,7 +114,8 @@ Result<std::vector<Found>> takeLive(std::vector<Found>& all, const Mark& mark) {
                   "ledger: " + all[i].file->path + " and " + all[i - 1].file->path + " have the same sequence number");
     }
     // If nothing was live when the mark was written, what comes after it begins right there. The rest are old uses, all
-    // retired, even if a new use of the file was torn so that the old header is still there before batches that are not.
+    // retired, even if a new use of the file was torn so that the old header is still there before batches that are
+    // not.
     if (all[i].header->start == retired || (all[i].header->start < retired && mark.sequence != 0)) first = i;
   }
   if (!used || (!first && mark.sequence == 0)) return std::vector<Found>();
@@ -223,7 +224,8 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
                                     std::to_string(recovered.tail) + ", and position " + std::to_string(mark.durable) +
                                     " had been durable");
   }
-  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten) HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
+  if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten)
+    HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 
   recovered.time = scanner.time();
   recovered.report = scanner.report();

@@ -14,7 +14,8 @@ class Image final {
   explicit Image(Bytes& bytes) {
     const bool isOpen = sqlite3_open_v2(":memory:", &db_, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK;
     const auto size = static_cast<sqlite3_int64>(bytes.size());
-    isOpen_ = isOpen && sqlite3_deserialize(db_, "main", bytes.data(), size, size, SQLITE_DESERIALIZE_READONLY) == SQLITE_OK;
+    isOpen_ =
+        isOpen && sqlite3_deserialize(db_, "main", bytes.data(), size, size, SQLITE_DESERIALIZE_READONLY) == SQLITE_OK;
   }
   ~Image() { sqlite3_close(db_); }
   Image(const Image&) = delete;

@@ -83,8 +83,8 @@ std::optional<std::size_t> Model::find(const ObjectKey& key) const {
 }
 
 std::size_t Model::alarms() const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(objects_, [](const auto& object) { return object.history.back().state.alarm.has_value(); }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      objects_, [](const auto& object) { return object.history.back().state.alarm.has_value(); }));
 }
 
 void Model::committed(std::size_t i, std::uint64_t end, ObjectState state) {

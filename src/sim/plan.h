@@ -1,5 +1,5 @@
-// What a seed decides before anything runs: how large the world is, which limits are shrunk, what goes wrong. Limits are
-// far below those of production, so that tens of turns reach what takes a day there: full segments, full queues,
+// What a seed decides before anything runs: how large the world is, which limits are shrunk, what goes wrong. Limits
+// are far below those of production, so that tens of turns reach what takes a day there: full segments, full queues,
 // checkpoints one after another.
 #pragma once
 
@@ -26,10 +26,10 @@ struct Plan {
 
   std::int64_t historyMs = 0;  // how long history is kept; 0: there is none
   [[nodiscard]] bool isHistoryShort() const { return historyMs < 60'000; }  // some of it goes in the meantime
-  bool hasLargeValues = false;   // now and then a turn of several segments
-  bool hasFullDisk = false;      // space ends and comes back
-  bool hasFailures = false;      // single operations of the disk fail
-  bool hasDamage = false;        // bits change while the machine is off
+  bool hasLargeValues = false;                                              // now and then a turn of several segments
+  bool hasFullDisk = false;                                                 // space ends and comes back
+  bool hasFailures = false;                                                 // single operations of the disk fail
+  bool hasDamage = false;                                                   // bits change while the machine is off
 };
 
 Plan planOf(SeededRandom& random);

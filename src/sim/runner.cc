@@ -39,9 +39,7 @@ struct Shared {
   Worker workers[64];
 };
 
-double secondsSince(SteadyTime start) {
-  return std::chrono::duration<double>(systemClock().steady() - start).count();
-}
+double secondsSince(SteadyTime start) { return std::chrono::duration<double>(systemClock().steady() - start).count(); }
 
 [[noreturn]] void work(const RunOptions& options, Shared& shared, Shared::Worker& mine, SteadyTime start) {
   if (options.isQuiet) {
@@ -104,7 +102,8 @@ RunOutcome runSeeds(const RunOptions& options) {
     } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
       outcome.failure = "it did not end within " + std::to_string(kSeedSecondsMax) + " s";
     } else {
-      outcome.failure = "it ended the process: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+      outcome.failure =
+          "it ended the process: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
     }
   }
   outcome.seedsRun = shared.done;

@@ -133,8 +133,8 @@ Result<void> Shard::plainTurn(std::size_t object) {
   HF_TRY(storage::Database * db, open(object));
   if (db == nullptr) return world_.disk.hasPower() ? Result<void>(violation(what + " cannot open it")) : Result<void>();
   Turn turn(*this, object, *db);
-  const bool well = turn.put(1, valueId(static_cast<std::uint32_t>(world_.random.below(1000)), ValueSize::kSmall)) &&
-                    turn.end();
+  const bool well =
+      turn.put(1, valueId(static_cast<std::uint32_t>(world_.random.below(1000)), ValueSize::kSmall)) && turn.end();
   if (!turn.wrong().empty()) return violation(turn.wrong());
   if (well) {
     show(object, turn.position());
@@ -240,7 +240,9 @@ Result<void> Shard::runDueAlarms() {
 }
 
 Result<void> Shard::runAlarm(const actor::DueAlarm& due) {
-  const auto retry = [&] { alarms_.done(due.object, actor::AlarmOutcome::kRetryUncounted, world_.clock.wallMs(), 0.5); };
+  const auto retry = [&] {
+    alarms_.done(due.object, actor::AlarmOutcome::kRetryUncounted, world_.clock.wallMs(), 0.5);
+  };
   const std::size_t object = world_.model.find(due.object).value();
   const ModelObject& of = world_.model.object(object);
   const std::optional<WallMs> known = world_.model.state(object).alarm;

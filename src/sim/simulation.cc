@@ -42,8 +42,8 @@ Result<void> Simulation::run() {
     world_.say("plan: " + std::to_string(world_.model.size()) + " objects, segments of " +
                std::to_string(plan.segmentBytes) + ", queue " + std::to_string(plan.queueBytesMax) + ", overlays " +
                std::to_string(plan.overlayBytesMax) + ", ledger " + std::to_string(plan.ledgerBytesMax) +
-               (plan.historyMs > 0 ? ", history" : "") + (plan.hasFullDisk ? ", full disk" : "") + (plan.hasFailures ? ", failures" : "") +
-               (plan.hasDamage ? ", damage" : ""));
+               (plan.historyMs > 0 ? ", history" : "") + (plan.hasFullDisk ? ", full disk" : "") +
+               (plan.hasFailures ? ", failures" : "") + (plan.hasDamage ? ", damage" : ""));
   }
   for (int i = 0; i < world_.plan.lives; i++) HF_TRY_VOID(life());
   // What is there in the end is read once more, and then as files.
@@ -91,9 +91,9 @@ Result<std::unique_ptr<storage::Store>> Simulation::openStore() {
                                             .clock = &world_.clock,
                                             .drive = ledger::Drive::kSteps,
                                             .sabotage = sabotage_};
-  return storage::openStoreOn(
-      world_.disk, world_.clock, world_.log, options,
-      [&](ledger::Replayer& replayer) { return ledger::openLedger(world_.disk, ledgerOptions, replayer); });
+  return storage::openStoreOn(world_.disk, world_.clock, world_.log, options, [&](ledger::Replayer& replayer) {
+    return ledger::openLedger(world_.disk, ledgerOptions, replayer);
+  });
 }
 
 Result<void> Simulation::start() {
@@ -158,7 +158,8 @@ Result<void> Simulation::compareRecovered() {
   }
   if (report.droppedBytes > 0) world_.coverage.tornEnds++;
   // The images that the last checkpoint saved for history come after what it retired.
-  if (wasClosedCleanly_ && report.records > 0 && world_.plan.historyMs == 0) return violation("after a clean close there is something to replay");
+  if (wasClosedCleanly_ && report.records > 0 && world_.plan.historyMs == 0)
+    return violation("after a clean close there is something to replay");
   wasClosedCleanly_ = false;
   // One byte alone in its sector, or one in a batch too long to be searched, cannot be told from a torn write.
   if (damage_ && (damage_->isAlone || report.droppedBytes > 60'000) && tail < world_.model.acknowledgedUpTo()) {

@@ -1,5 +1,5 @@
-// A node's storage through several lives, on one thread: the real ledger and the real storage code, over a disk, a clock
-// and chances that come from one seed. The same seed and the same build give the same run.
+// A node's storage through several lives, on one thread: the real ledger and the real storage code, over a disk, a
+// clock and chances that come from one seed. The same seed and the same build give the same run.
 //
 // A life: the store is opened, what it recovered is compared with the model, and then chance picks who does the next
 // piece of work: an object a turn, the ledger's writer, its pool, the checkpointer, the shard's loop. It ends by power
@@ -46,7 +46,7 @@ class Simulation final {
     std::uint64_t offset = 0;
     std::uint8_t mask = 0;
     bool wasBefore = false;  // something else is damaged already
-    bool isAlone = false;  // in its sector: it may as well never have been written
+    bool isAlone = false;    // in its sector: it may as well never have been written
   };
 
   Result<void> life();

@@ -96,7 +96,8 @@ Result<void> World::excuse(const std::string& what, const Error& error) {
     default:
       break;
   }
-  return violation(what + " failed for no reason: " + error.message + " (" + std::to_string(static_cast<int>(error.code)) + ")");
+  return violation(what + " failed for no reason: " + error.message + " (" +
+                   std::to_string(static_cast<int>(error.code)) + ")");
 }
 
 }  // namespace hf::sim

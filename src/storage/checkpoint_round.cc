@@ -104,7 +104,7 @@ void CheckpointRound::snapshot() {
 Result<void> CheckpointRound::saveUndo() {
   for (std::size_t i = 0; i < kObjectsPerStep && next_ < snapshots_.size(); i++, next_++) {
     Overlay& overlay = *overlays_[next_];
-    HF_TRY(const std::optional<std::uint32_t> filePages, 
+    HF_TRY(const std::optional<std::uint32_t> filePages,
            parts_.files.pageCount(overlay.object(), ObjectFiles::Completeness::kUnknown));
     const UndoPlan plan = overlay.planUndo(snapshots_[next_], filePages.value_or(0));
     if (sabotages(Sabotage::kUndoSkipped)) continue;
@@ -143,7 +143,8 @@ Result<void> CheckpointRound::copyOne() {
 
 Result<void> CheckpointRound::finish() {
   for (std::size_t i = 0; i < snapshots_.size(); i++) overlays_[i]->finish(snapshots_[i]);
-  if (alarms_ && !sabotages(Sabotage::kAlarmsNotSaved)) HF_TRY_VOID(parts_.context.alarms.save(parts_.disk, parts_.directory, *alarms_));
+  if (alarms_ && !sabotages(Sabotage::kAlarmsNotSaved))
+    HF_TRY_VOID(parts_.context.alarms.save(parts_.disk, parts_.directory, *alarms_));
   if (restores_) HF_TRY_VOID(parts_.context.restores.save(parts_.disk, parts_.directory, *restores_));
   parts_.source.onCheckpointed(asked_);
   return {};

@@ -134,9 +134,9 @@ Result<PastState> pastState(const ObjectKey& object, const Bookmark& bookmark, c
   const bool isComplete = !overlay.fileVersion();
   ledger::Position now = overlay.fileVersion().value_or(oldest);
   if (isComplete && !life.commits.empty()) now = std::max(now, life.commits.back());
-  HF_TRY(const std::optional<std::uint32_t> filePages, 
-         sources.files.pageCount(object, isComplete ? ObjectFiles::Completeness::kComplete
-                                                    : ObjectFiles::Completeness::kUnknown));
+  HF_TRY(const std::optional<std::uint32_t> filePages,
+         sources.files.pageCount(
+             object, isComplete ? ObjectFiles::Completeness::kComplete : ObjectFiles::Completeness::kUnknown));
   life.versions.emplace(now, filePages.value_or(0));
 
   // From the newest version at or before the point its commits lead there. A later one will do when nothing was
