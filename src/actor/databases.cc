@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "js/convert.h"
+#include "js/environment.h"
 
 namespace hf::actor {
 namespace {
@@ -19,6 +20,21 @@ using v8::Local;
 using v8::Value;
 
 constexpr char kTooLong[] = "string or blob too big: SQLITE_TOOBIG";
+constexpr char kTooManyRows[] =
+    "SQL query result set is too large to fit in memory. Use a streaming iterator (e.g. `for (const row of cursor)` or "
+    "`cursor.raw()`) or add a LIMIT clause instead of calling toArray() on a very large result set.";
+constexpr char kTooManyEntries[] =
+    "The result of list() is too large to fit in memory. Read it in portions, with `limit` and `startAfter`, or "
+    "iterate "
+    "over storage.kv.list().";
+constexpr std::size_t kRowsBetweenHeapLooks = 1024;
+
+// A result that V8 cannot hold ends the call instead of the isolate. Rows become objects yet, which takes as much
+// again.
+bool isHeapNearlyFull() {
+  const js::Environment& environment = *js::Environment::current();
+  return environment.heapBytes() > environment.heapBytesMax() / 8 * 5;
+}
 
 }  // namespace
 
@@ -107,58 +123,74 @@ struct DatabaseTable::Natives {
       if (!*value) continue;
       Local<Value> result;
       if (!self(info).serializer_->deserialize(context, **value).ToLocal(&result)) return;
-      flat.push_back(js::string(isolate, key));
+      flat.push_back(js::internalized(isolate, key));
       flat.push_back(result);
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
   }
 
-  static bool put(const Info& info, Open& open, Local<Value> key, Local<Value> value) {
+  // User code runs in getters of the value, and may end the object: databases are looked up afterwards. False: an
+  // exception is pending.
+  static bool serialize(const Info& info, Local<Value> key, Local<Value> value, std::string& keyText,
+                        BytesView& bytes) {
     Isolate* isolate = info.GetIsolate();
-    const std::string keyText = js::toUtf8(isolate, key);
-    const auto bytes = self(info).serializer_->serialize(isolate->GetCurrentContext(), value, js::CloneMode::kStorage);
-    if (!bytes) return false;
-    if (keyText.size() + bytes->size() > limits::kKeyPlusValueBytesMax) {
-      js::throwResultError(isolate, {Errc::kSql, kTooLong});
-      return false;
-    }
-    if (auto done = open.database->put(keyText, *bytes); !done) {
-      js::throwResultError(isolate, done.error());
-      return false;
-    }
-    return true;
+    keyText = js::toUtf8(isolate, key);
+    const auto made = self(info).serializer_->serialize(isolate->GetCurrentContext(), value, js::CloneMode::kStorage);
+    if (!made) return false;
+    bytes = *made;
+    if (keyText.size() + bytes.size() <= limits::kKeyPlusValueBytesMax) return true;
+    js::throwResultError(isolate, {Errc::kSql, kTooLong});
+    return false;
   }
 
-  static void returnWritten(const Info& info, Open& open) {
+  // The commit that a write will be part of; 0 when nothing was written and no transaction is open. A transaction that
+  // a failed write has opened ends with the turn as well.
+  static void answerWritten(const Info& info, Open& open, const Result<void>& done) {
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
-    info.GetReturnValue().Set(static_cast<double>(self(info).markWritten(handle, open)));
+    const std::uint64_t commit = open.database->isDirty() ? self(info).markWritten(handle, open) : 0;
+    if (!done) return js::throwResultError(info.GetIsolate(), done.error());
+    info.GetReturnValue().Set(static_cast<double>(commit));
   }
 
   static void kvPut(const Info& info) {
+    std::string key;
+    BytesView bytes;
+    if (!serialize(info, info[1], info[2], key, bytes)) return;
     Open* open = self(info).get(info.GetIsolate(), info[0]);
-    if (open == nullptr || !put(info, *open, info[1], info[2])) return;
-    returnWritten(info, *open);
+    if (open == nullptr) return;
+    answerWritten(info, *open, open->database->put(key, bytes));
+  }
+
+  static Result<void> putAll(storage::Database& database, const std::vector<storage::ListEntry>& entries) {
+    HF_TRY_VOID(database.beginSync());
+    for (const storage::ListEntry& entry : entries) {
+      if (auto done = database.put(entry.key, entry.value); !done) {
+        HF_IGNORE(database.rollbackSync(), "the error that led here says more");
+        return done;
+      }
+    }
+    return database.commitSync();
   }
 
   static void kvPutMany(const Info& info) {
     Isolate* isolate = info.GetIsolate();
     Local<v8::Context> context = isolate->GetCurrentContext();
-    Open* open = self(info).get(isolate, info[0]);
-    if (open == nullptr) return;
     const auto flat = info[1].As<v8::Array>();
-    if (auto begun = open->database->beginSync(); !begun) return js::throwResultError(isolate, begun.error());
+    std::vector<storage::ListEntry> entries;
     for (std::uint32_t i = 0; i + 1 < flat->Length(); i += 2) {
       Local<Value> key;
       Local<Value> value;
-      const bool read = flat->Get(context, i).ToLocal(&key) && flat->Get(context, i + 1).ToLocal(&value);
-      if (!read || !put(info, *open, key, value)) {
-        HF_IGNORE(open->database->rollbackSync(), "the exception under way says more");
-        returnWritten(info, *open);
+      std::string keyText;
+      BytesView bytes;
+      if (!flat->Get(context, i).ToLocal(&key) || !flat->Get(context, i + 1).ToLocal(&value) ||
+          !serialize(info, key, value, keyText, bytes)) {
         return;
       }
+      entries.push_back({.key = std::move(keyText), .value = Bytes(bytes.begin(), bytes.end())});
     }
-    if (auto done = open->database->commitSync(); !done) return js::throwResultError(isolate, done.error());
-    returnWritten(info, *open);
+    Open* open = self(info).get(isolate, info[0]);
+    if (open == nullptr) return;
+    answerWritten(info, *open, putAll(*open->database, entries));
   }
 
   static void kvDelete(const Info& info) {
@@ -166,9 +198,8 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
     auto existed = open->database->remove(js::toUtf8(isolate, info[1]));
-    if (!existed) return js::throwResultError(isolate, existed.error());
-    returnWritten(info, *open);
-    info.GetReturnValue().Set(*existed);
+    answerWritten(info, *open, existed ? Result<void>() : std::unexpected(existed.error()));
+    if (existed) info.GetReturnValue().Set(*existed);
   }
 
   static void kvDeleteMany(const Info& info) {
@@ -176,13 +207,17 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
     std::int32_t count = 0;
+    Result<void> done;
     for (const std::string& key : toStrings(isolate->GetCurrentContext(), info[1].As<v8::Array>())) {
-      auto existed = open->database->remove(key);
-      if (!existed) return js::throwResultError(isolate, existed.error());
+      const auto existed = open->database->remove(key);
+      if (!existed) {
+        done = std::unexpected(existed.error());
+        break;
+      }
       if (*existed) count++;
     }
-    returnWritten(info, *open);
-    info.GetReturnValue().Set(count);
+    answerWritten(info, *open, done);
+    if (done) info.GetReturnValue().Set(count);
   }
 
   static std::optional<std::string> field(Local<v8::Context> context, Local<v8::Object> object, const char* name) {
@@ -205,33 +240,50 @@ struct DatabaseTable::Natives {
     options.startAfter = field(context, given, "startAfter");
     options.end = field(context, given, "end");
     options.prefix = field(context, given, "prefix").value_or("");
-    Local<Value> value;
-    if (!given->Get(context, js::string(isolate, "reverse")).ToLocal(&value)) return;
-    options.reverse = value->BooleanValue(isolate);
-    if (!given->Get(context, js::string(isolate, "limit")).ToLocal(&value)) return;
-    if (value->IsNumber()) options.limit = static_cast<std::uint64_t>(value.As<v8::Number>()->Value());
-    auto entries = open->database->list(options);
-    if (!entries) return js::throwResultError(isolate, entries.error());
-    v8::LocalVector<Value> flat(isolate);
-    flat.reserve(entries->size() * 2);
-    for (const storage::ListEntry& entry : *entries) {
-      Local<Value> item;
-      if (!self(info).serializer_->deserialize(context, entry.value).ToLocal(&item)) return;
-      flat.push_back(js::string(isolate, entry.key));
-      flat.push_back(item);
+    Local<Value> reverse;
+    Local<Value> limit;
+    Local<Value> bytesMax;
+    if (!given->Get(context, js::internalized(isolate, "reverse")).ToLocal(&reverse) ||
+        !given->Get(context, js::internalized(isolate, "limit")).ToLocal(&limit) ||
+        !given->Get(context, js::internalized(isolate, "bytesMax")).ToLocal(&bytesMax)) {
+      return;
     }
+    options.reverse = reverse->BooleanValue(isolate);
+    if (limit->IsNumber()) options.limit = static_cast<std::uint64_t>(limit.As<v8::Number>()->Value());
+    double left = bytesMax->IsNumber() ? bytesMax.As<v8::Number>()->Value() : HUGE_VAL;
+    v8::LocalVector<Value> flat(isolate);
+    bool threw = false;
+    std::size_t count = 0;
+    // No JavaScript runs while a value is read, so that nobody uses the database meanwhile.
+    auto walked = open->database->visit(options, [&](std::string_view key, BytesView bytes) {
+      Local<Value> item;
+      if (!self(info).serializer_->deserialize(context, bytes).ToLocal(&item)) {
+        threw = true;
+        return storage::Walk::kStop;
+      }
+      // Keys of a Map are internalized sooner or later: at once, no copy of each is made first.
+      flat.push_back(js::internalized(isolate, key));
+      flat.push_back(item);
+      if (++count % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull()) {
+        threw = true;
+        js::throwError(isolate, kTooManyEntries);
+        return storage::Walk::kStop;
+      }
+      left -= static_cast<double>(key.size() + bytes.size());
+      return left > 0 ? storage::Walk::kGoOn : storage::Walk::kStop;
+    });
+    if (threw) return;
+    if (!walked) return js::throwResultError(isolate, walked.error());
     info.GetReturnValue().Set(v8::Array::New(isolate, flat.data(), flat.size()));
   }
 
   static void kvDeleteAll(const Info& info) {
-    Isolate* isolate = info.GetIsolate();
-    Open* open = self(info).get(isolate, info[0]);
+    Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
-    const bool withAlarm = info[1]->BooleanValue(isolate);
-    auto done = open->database->deleteAll(withAlarm ? storage::DeleteAlarm::kYes : storage::DeleteAlarm::kNo);
-    if (!done) return js::throwResultError(isolate, done.error());
-    if (withAlarm) open->alarmTouched = true;
-    returnWritten(info, *open);
+    const bool withAlarm = info[1]->BooleanValue(info.GetIsolate());
+    const auto done = open->database->deleteAll(withAlarm ? storage::DeleteAlarm::kYes : storage::DeleteAlarm::kNo);
+    if (withAlarm && done) open->alarmTouched = true;
+    answerWritten(info, *open, done);
   }
 
   static void pendingCommit(const Info& info) {
@@ -278,9 +330,9 @@ struct DatabaseTable::Natives {
     if (open == nullptr) return;
     std::optional<WallMs> at;
     if (info[1]->IsNumber()) at = static_cast<WallMs>(info[1].As<v8::Number>()->Value());
-    if (auto done = open->database->setAlarm(at); !done) return js::throwResultError(isolate, done.error());
-    open->alarmTouched = true;
-    returnWritten(info, *open);
+    const auto done = open->database->setAlarm(at);
+    if (done) open->alarmTouched = true;
+    answerWritten(info, *open, done);
   }
 
   // --- SQL
@@ -350,10 +402,14 @@ struct DatabaseTable::Natives {
     Isolate* isolate = info.GetIsolate();
     v8::LocalVector<Value> rows(isolate);
     OpenCursor* running = cursor(info);
+    std::size_t count = 0;
     if (running != nullptr) {
       while (running->cursor->hasRow()) {
         if (!advance(info, *running)) return;
         if (running->cursor->hasRow()) rows.push_back(rowToV8(isolate, *running->cursor));
+        if (++count % kRowsBetweenHeapLooks == 0 && isHeapNearlyFull()) {
+          return js::throwError(isolate, kTooManyRows);
+        }
       }
     }
     info.GetReturnValue().Set(v8::Array::New(isolate, rows.data(), rows.size()));
@@ -425,8 +481,6 @@ struct DatabaseTable::Natives {
   static void transactionRollback(const Info& info) { step<&storage::Database::rollbackTransaction>(info); }
 };
 
-DatabaseTable::~DatabaseTable() { closeAll(); }
-
 void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer) {
   serializer_ = &serializer;
   const auto add = [&](const char* name, v8::FunctionCallback callback) {
@@ -463,93 +517,6 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
   add("transactionCommit", Natives::transactionCommit);
   add("transactionRollback", Natives::transactionRollback);
   installBookmarks(context, native);
-}
-
-DatabaseTable::Open* DatabaseTable::get(v8::Isolate* isolate, v8::Local<v8::Value> handle) {
-  const auto it = open_.find(static_cast<DatabaseHandle>(handle.As<v8::Number>()->Value()));
-  if (it != open_.end()) {
-    Open& open = it->second;
-    if (std::exchange(open.usedInTurn, turn_) != turn_) connections_.use(it->first, open.place);
-    return &open;
-  }
-  js::throwResultError(isolate, {Errc::kDisconnected, "Durable Object storage is no longer accessible."});
-  return nullptr;
-}
-
-std::uint64_t DatabaseTable::markWritten(DatabaseHandle handle, Open& open) {
-  if (!open.listed) {
-    open.listed = true;
-    dirty_.push_back(handle);
-  }
-  return open.commits + 1;
-}
-
-void DatabaseTable::committed(DatabaseHandle handle, Open& open, std::optional<ledger::Position> position) {
-  open.commits++;
-  host_.onCommit(handle, open.commits, position);
-  if (!std::exchange(open.alarmTouched, false)) return;
-  auto at = open.database->alarm();
-  if (at) {
-    host_.onAlarmStored(open.object, *at, open.name);
-  } else {
-    host_.onCommitFailed(handle, at.error());
-  }
-}
-
-void DatabaseTable::endTurn() {
-  turn_++;
-  for (const DatabaseHandle handle : std::exchange(dirty_, {})) {
-    const auto it = open_.find(handle);
-    if (it == open_.end()) continue;
-    Open& open = it->second;
-    open.listed = false;
-    if (!open.database->isDirty()) continue;  // broken, or committed during the turn
-    auto position = open.database->endTurn();
-    if (!position) {
-      host_.onCommitFailed(handle, position.error());
-    } else if (!open.database->isDirty()) {
-      committed(handle, open, *position);
-    }
-  }
-  releaseExcess();
-}
-
-void DatabaseTable::releaseExcess() {
-  while (const auto handle = connections_.excess()) {
-    Open& open = open_.at(*handle);
-    connections_.remove(open.place);
-    open.database->releaseMemory();
-  }
-}
-
-void DatabaseTable::closeAll() {
-  cursors_.clear();
-  byObject_.clear();
-  open_.clear();
-  dirty_.clear();
-}
-
-storage::Database* DatabaseTable::find(const ObjectKey& object) {
-  const auto it = byObject_.find(object);
-  return it == byObject_.end() ? nullptr : open_.at(it->second).database.get();
-}
-
-void DatabaseTable::touch(const ObjectKey& object) {
-  const auto it = byObject_.find(object);
-  if (it == byObject_.end()) return;
-  Open& open = open_.at(it->second);
-  open.alarmTouched = true;
-  markWritten(it->second, open);
-}
-
-std::vector<DatabaseHandle> DatabaseTable::handles() const {
-  std::vector<DatabaseHandle> all;
-  for (const auto& [handle, open] : open_) all.push_back(handle);
-  return all;
-}
-
-void DatabaseTable::closeCursorsOf(DatabaseHandle handle) {
-  std::erase_if(cursors_, [&](const auto& entry) { return entry.second.database == handle; });
 }
 
 }  // namespace hf::actor

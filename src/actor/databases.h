@@ -77,7 +77,7 @@ class DatabaseTable final {
     DatabaseHandle database = 0;
     std::unique_ptr<storage::Cursor> cursor;
   };
-  struct Natives;  // the functions themselves, in databases.cc
+  struct Natives;  // the functions themselves, in databases.cc; the rest is in database_turns.cc
   friend struct Natives;
   struct BookmarkNatives;  // in bookmarks.cc
   friend struct BookmarkNatives;

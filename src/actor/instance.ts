@@ -48,6 +48,11 @@ export class Instance extends IoContext implements GateOwner {
   // Explicit transactions that are open, innermost last.
   transactions: object[] = [];
   transactionConfirmed = false;
+  // transactionSync() calls under way.
+  syncDepth = 0;
+  // Counts what may have changed a key or value, and deleteAll(): what iterators look at.
+  kvChanges = 0;
+  deletedAll = 0;
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
   #db = 0;

@@ -12,13 +12,14 @@ import {
   setTag,
 } from '../web/primordials.ts';
 import type { Instance } from './instance.ts';
-import { wrongType } from './storage.ts';
+import { wrongType } from './arguments.ts';
 
 const kNotSqlite =
   'SQL is not enabled for this Durable Object class. To enable it, change `new_classes` to `new_sqlite_classes` within ' +
   "the 'migrations' field in your wrangler.jsonc or wrangler.toml file. If using workerd directly,set `enableSql = " +
   'true` in your workerd config for the class. Note that this change cannot be made after the class is already deployed ' +
   'to production.';
+export const kDatabaseDeleted = 'SQLite query was canceled because the database was deleted.';
 const kInternal = Symbol('internal');
 const iteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]()));
 
@@ -36,6 +37,7 @@ class Position {
   rowsRead: number;
   rowsWritten: number;
   readonly #plain: boolean; // no column is called __proto__
+  readonly #deletedAll: number;
 
   constructor(instance: Instance, start: SqlStart) {
     this.instance = instance;
@@ -44,12 +46,24 @@ class Position {
     this.row = start.row;
     this.rowsRead = start.rowsRead;
     this.rowsWritten = start.rowsWritten;
+    this.#deletedAll = instance.deletedAll;
     this.#plain = !start.columns.includes('__proto__');
     if (this.cursor !== 0) {
       hostQueueMicrotask(() => {
         if (this.cursor !== 0) abandoned.register(this, this.cursor, this);
       });
     }
+  }
+
+  // A cursor that had more to give when deleteAll() took it away says so for ever.
+  #check(): void {
+    if (this.cursor !== 0 && this.instance.deletedAll !== this.#deletedAll) throw new Error(kDatabaseDeleted);
+  }
+
+  // Gives up what has not been read.
+  end(): void {
+    this.row = undefined;
+    if (this.cursor !== 0) this.#ended();
   }
 
   #ended(): void {
@@ -61,11 +75,13 @@ class Position {
 
   count(): void {
     if (this.cursor === 0) return;
+    this.#check();
     [this.rowsRead, this.rowsWritten] = native.cursorCounters(this.cursor);
   }
 
   // The current row; steps to the next one.
   take(): SqlValue[] | undefined {
+    this.#check();
     const { row } = this;
     if (row === undefined || this.cursor === 0) {
       this.row = undefined;
@@ -84,6 +100,7 @@ class Position {
   }
 
   takeAll(): SqlValue[][] {
+    this.#check();
     const { row } = this;
     this.row = undefined;
     if (row === undefined) return [];
@@ -143,7 +160,10 @@ export class Cursor {
     const position = this.#position;
     const row = position.take();
     if (row === undefined) throw new Error('Expected exactly one result from SQL query, but got no results.');
-    if (position.row !== undefined) throw new Error('Expected exactly one result from SQL query, but got multiple results.');
+    if (position.row !== undefined) {
+      position.end();
+      throw new Error('Expected exactly one result from SQL query, but got multiple results.');
+    }
     return position.toObject(row);
   }
 
@@ -165,16 +185,11 @@ export class Cursor {
     return this.#position.rowsWritten;
   }
 
-  get reusedCachedQueryForTest(): boolean {
-    return false;
-  }
-
   [Symbol.iterator](): RowIterator {
     return new RowIterator(kInternal, this);
   }
 }
 setTag(Cursor.prototype, 'Cursor');
-defineProperty(Cursor, 'name', { value: 'SqlStorageCursor', configurable: true });
 
 class RowIterator {
   readonly #position: Position;
@@ -232,14 +247,15 @@ export class SqlStorage {
     this.#instance = instance;
   }
 
-  exec(query: string, ...bindings: unknown[]): Cursor {
+  exec(...args: unknown[]): Cursor {
     const instance = this.#instance;
-    if (query === undefined) throw wrongType('SqlStorage', 'exec', 1, 'String');
+    const [query, ...bindings] = args;
+    if (args.length === 0) throw wrongType('SqlStorage', 'exec', 1, 'String');
     for (let i = 0; i < bindings.length; i++) bindings[i] = toBinding(bindings[i]);
     if (!instance.container.actorClass.useSqlite) throw new Error(kNotSqlite);
     let start: SqlStart;
     try {
-      start = native.sqlExec(instance.db(), `${query}`, bindings as SqlBinding[]);
+      start = native.sqlExec(instance.db(), `${query as string}`, bindings as SqlBinding[]);
     } catch (error) {
       // Statements before the one that failed may have written.
       if (!instance.ended && instance.hasDatabase) {

@@ -6,6 +6,7 @@ import { native } from '../web/host.ts';
 import { defineProperty, isArray, objectKeys, promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
 import { getBookmarkForTime, getCurrentBookmark, onNextSessionRestoreBookmark } from './bookmarks.ts';
 import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
+import { checkOptions, wrongType } from './arguments.ts';
 import type { Instance } from './instance.ts';
 import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
 import { type ListOptions, listArguments } from './list_options.ts';
@@ -42,10 +43,6 @@ function thrown(instance: Instance, error: unknown): Promise<never> {
   return promiseReject(error);
 }
 
-export function wrongType(where: string, method: string, parameter: number, type: string): TypeError {
-  return new TypeError(`Failed to execute '${method}' on '${where}': parameter ${parameter} is not of type '${type}'.`);
-}
-
 function tooMany(what: 'keys' | 'pairs'): RangeError {
   return new RangeError(`Maximum number of ${what} is ${kKeysMax}.`);
 }
@@ -67,12 +64,14 @@ export function mapOf(flat: unknown[]): Map<string, unknown> {
   return map;
 }
 
-// --- the operations, shared by storage, transactions and the synchronous API. They throw.
+// --- the operations, shared by storage, transactions and the synchronous API. They throw. `args` as the user gave them.
 
-export function getValue(instance: Instance, where: string, key: unknown): unknown {
+export function getValue(instance: Instance, where: string, args: readonly unknown[]): unknown {
+  const key = args[0];
+  if (args.length === 0) throw wrongType(where, 'get', 1, 'string or Array');
+  checkOptions(where, 'get', 2, 'GetOptions', args[1]);
   if (typeof key === 'string') return native.kvGet(instance.db(), key);
   if (isArray(key)) return mapOf(native.kvGetMany(instance.db(), keyList(key)));
-  if (key === undefined) throw wrongType(where, 'get', 1, 'string or Array');
   return native.kvGet(instance.db(), `${key as string}`);
 }
 
@@ -85,14 +84,17 @@ export function putOne(instance: Instance, key: string, value: unknown, unconfir
   } catch (error) {
     throw storageCloneError(error, value);
   }
+  instance.kvChanges++;
   instance.wrote(commit, unconfirmed);
 }
 
 export function putValues(instance: Instance, where: string, args: readonly unknown[]): void {
   const key = args[0];
-  if (typeof key === 'object' && key !== null) {
+  if (args.length === 0) throw wrongType(where, 'put', 1, 'string or object');
+  checkOptions(where, 'put', 3, 'PutOptions', args[2]);
+  if ((typeof key === 'object' && key !== null && !isArray(key)) || typeof key === 'function') {
     const options = args[1] as WriteOptions | undefined | null;
-    if (args.length > 2 || (options !== undefined && options !== null && typeof options !== 'object')) {
+    if (options !== undefined && options !== null && typeof options !== 'object' && typeof options !== 'function') {
       throw new TypeError(kPutArguments);
     }
     const flat: unknown[] = [];
@@ -110,23 +112,22 @@ export function putValues(instance: Instance, where: string, args: readonly unkn
     } catch (error) {
       throw storageCloneError(error, key);
     }
+    instance.kvChanges++;
     instance.wrote(commit, options?.allowUnconfirmed === true);
     return;
   }
-  if (key === undefined) throw wrongType(where, 'put', 1, 'string or object');
   if (args[1] === undefined) throw new TypeError('put() called with undefined value.');
   putOne(instance, `${key as string}`, args[1], (args[2] as WriteOptions | undefined)?.allowUnconfirmed === true);
 }
 
-export function deleteValues(
-  instance: Instance,
-  where: string,
-  key: unknown,
-  options: WriteOptions | undefined,
-): boolean | number {
-  if (key === undefined) throw wrongType(where, 'delete', 1, 'string or Array');
+export function deleteValues(instance: Instance, where: string, args: readonly unknown[]): boolean | number {
+  if (args.length === 0) throw wrongType(where, 'delete', 1, 'string or Array');
+  checkOptions(where, 'delete', 2, 'PutOptions', args[1]);
+  const key = args[0];
+  const options = args[1] as WriteOptions | undefined | null;
   const db = instance.db();
   const result = isArray(key) ? native.kvDeleteMany(db, keyList(key)) : native.kvDelete(db, `${key as string}`);
+  instance.kvChanges++;
   instance.wrote(native.pendingCommit(db), options?.allowUnconfirmed === true);
   return result;
 }
@@ -145,9 +146,9 @@ export class DurableObjectStorage {
     this.#instance = instance;
   }
 
-  get(key: string | string[], _options: ReadOptions | undefined = undefined): Promise<unknown> {
+  get(...args: unknown[]): Promise<unknown> {
     try {
-      return promiseResolve(getValue(this.#instance, kWhere, key));
+      return promiseResolve(getValue(this.#instance, kWhere, args));
     } catch (error) {
       return thrown(this.#instance, error);
     }
@@ -170,19 +171,21 @@ export class DurableObjectStorage {
     }
   }
 
-  delete(key: string | string[], options: WriteOptions | undefined = undefined): Promise<boolean | number> {
+  delete(...args: unknown[]): Promise<boolean | number> {
     try {
-      return promiseResolve(deleteValues(this.#instance, kWhere, key, options));
+      return promiseResolve(deleteValues(this.#instance, kWhere, args));
     } catch (error) {
       return thrown(this.#instance, error);
     }
   }
 
-  deleteAll(_options: WriteOptions | undefined = undefined): Promise<void> {
+  deleteAll(options: WriteOptions | undefined = undefined): Promise<void> {
     const instance = this.#instance;
     try {
+      checkOptions(kWhere, 'deleteAll', 1, 'PutOptions', options);
       if (instance.transactions.length > 0) throw new Error('Cannot call deleteAll() within a transaction');
       instance.wrote(native.kvDeleteAll(instance.db(), deleteAllDeletesAlarm), false);
+      instance.deletedAll++;
       return settled;
     } catch (error) {
       return thrown(instance, error);
@@ -198,9 +201,9 @@ export class DurableObjectStorage {
     }
   }
 
-  getAlarm(_options: ReadOptions | undefined = undefined): Promise<number | null> {
+  getAlarm(options: ReadOptions | undefined = undefined): Promise<number | null> {
     try {
-      return promiseResolve(getAlarm(this.#instance));
+      return promiseResolve(getAlarm(this.#instance, kWhere, options));
     } catch (error) {
       return thrown(this.#instance, error);
     }
@@ -217,7 +220,7 @@ export class DurableObjectStorage {
 
   deleteAlarm(options: WriteOptions | undefined = undefined): Promise<void> {
     try {
-      deleteAlarm(this.#instance, options);
+      deleteAlarm(this.#instance, kWhere, options);
       return settled;
     } catch (error) {
       return thrown(this.#instance, error);
@@ -228,7 +231,9 @@ export class DurableObjectStorage {
   sync(): Promise<void> {
     const instance = this.#instance;
     try {
-      const commit = native.commitNow(instance.db());
+      // Inside of transactionSync() the writes are committed at the end of the turn, like the rest of it.
+      const db = instance.db();
+      const commit = instance.syncDepth === 0 ? native.commitNow(db) : native.pendingCommit(db);
       const { promise, resolve } = withResolvers<void>();
       const gate = instance.currentGate();
       let held = false;
@@ -261,10 +266,13 @@ export class DurableObjectStorage {
     if (!instance.container.actorClass.useSqlite) throw new Error('Durable Object is not backed by SQL.');
     const db = instance.db();
     native.syncBegin(db);
+    instance.syncDepth++;
     let result: T;
     try {
       result = callback();
     } catch (error) {
+      instance.syncDepth--;
+      instance.kvChanges++;
       // The user's exception says more than one of the rollback.
       if (!instance.ended) {
         try {
@@ -275,6 +283,7 @@ export class DurableObjectStorage {
       }
       throw error;
     }
+    instance.syncDepth--;
     try {
       native.syncCommit(instance.db());
     } catch (error) {

@@ -40,6 +40,7 @@ export class DurableObjectTransaction {
     const { transactions } = this.#instance;
     if (transactions[transactions.length - 1] === this) transactions.pop();
     if (transactions.length === 0) this.#instance.transactionConfirmed = false;
+    this.#instance.kvChanges++;
     native.transactionRollback(this.#instance.db());
   }
 
@@ -63,8 +64,8 @@ export class DurableObjectTransaction {
     }
   }
 
-  get(key: string | string[], _options: ReadOptions | undefined = undefined): Promise<unknown> {
-    return this.#run('get', (instance) => getValue(instance, kWhere, key));
+  get(...args: unknown[]): Promise<unknown> {
+    return this.#run('get', (instance) => getValue(instance, kWhere, args));
   }
 
   list(options: ListOptions | undefined = undefined): Promise<Map<string, unknown>> {
@@ -75,18 +76,18 @@ export class DurableObjectTransaction {
     return this.#run('put', (instance) => putValues(instance, kWhere, args));
   }
 
-  delete(key: string | string[], options: WriteOptions | undefined = undefined): Promise<boolean | number> {
-    return this.#run('delete', (instance) => deleteValues(instance, kWhere, key, options));
+  delete(...args: unknown[]): Promise<boolean | number> {
+    return this.#run('delete', (instance) => deleteValues(instance, kWhere, args));
   }
 
   deleteAll(): Promise<void> {
-    return this.#run('deleteAll', () => {
-      throw new Error('Cannot call deleteAll() within a transaction');
-    });
+    const error = new Error('Cannot call deleteAll() within a transaction');
+    if (!rejects) throw error;
+    return promiseReject(error);
   }
 
-  getAlarm(_options: ReadOptions | undefined = undefined): Promise<number | null> {
-    return this.#run('getAlarm', (instance) => getAlarm(instance));
+  getAlarm(options: ReadOptions | undefined = undefined): Promise<number | null> {
+    return this.#run('getAlarm', (instance) => getAlarm(instance, kWhere, options));
   }
 
   setAlarm(time: number | Date, options: WriteOptions | undefined = undefined): Promise<void> {
@@ -94,7 +95,7 @@ export class DurableObjectTransaction {
   }
 
   deleteAlarm(options: WriteOptions | undefined = undefined): Promise<void> {
-    return this.#run('deleteAlarm', (instance) => deleteAlarm(instance, options));
+    return this.#run('deleteAlarm', (instance) => deleteAlarm(instance, kWhere, options));
   }
 
   // May be called more than once.

@@ -21,7 +21,7 @@ constexpr std::string_view kPrefix = "/client/v4";
 std::vector<Route> allRoutes() {
   std::vector<Route> all;
   for (auto routes : {identityRoutes(), scriptRoutes(), versionRoutes(), settingsRoutes(), secretRoutes(),
-                      durableObjectRoutes(), unbuiltRoutes()}) {
+                      durableObjectRoutes(), maintenanceRoutes(), unbuiltRoutes()}) {
     all.insert(all.end(), routes.begin(), routes.end());
   }
   return all;
@@ -75,20 +75,19 @@ void respond(net::Exchange& exchange, const Answer& answer) {
   }
 }
 
-Task<Checked<Bytes>> readBody(net::Exchange& exchange) {
-  const auto tooLarge = [] {
-    return refuse(413, 10027,
-                  "The request is larger than " + std::to_string(limits::kUploadBytesMax / 1024 / 1024) + " MiB.");
+Task<Checked<Bytes>> readBody(net::Exchange& exchange, std::size_t bytesMax) {
+  const auto tooLarge = [bytesMax] {
+    return refuse(413, 10027, "The request is larger than " + std::to_string(bytesMax / 1024 / 1024) + " MiB.");
   };
   Bytes body;
   if (!exchange.hasBody()) co_return body;
-  if (exchange.contentLength().value_or(0) > limits::kUploadBytesMax) co_return tooLarge();
+  if (exchange.contentLength().value_or(0) > bytesMax) co_return tooLarge();
   for (;;) {
     Await<Bytes> reading([&exchange](Completion<Result<Bytes>> done) { exchange.readBody(std::move(done)); });
     const Result<Bytes> piece = co_await reading;
     if (!piece) co_return refuse(400, 10001, "The body could not be read: " + piece.error().message);
     if (piece->empty()) co_return body;
-    if (body.size() + piece->size() > limits::kUploadBytesMax) co_return tooLarge();
+    if (body.size() + piece->size() > bytesMax) co_return tooLarge();
     body.insert(body.end(), piece->begin(), piece->end());
   }
 }
@@ -113,15 +112,36 @@ Task<Answer> serve(std::shared_ptr<Core> core, const Router& router, net::Exchan
   request.params = std::move(match.params);
   const auto account = request.params.find("a");
   if (account != request.params.end() && account->second != core->options.accountId) co_return notYours();
-  HF_API_CO_TRY(request.body, co_await readBody(exchange));
+  HF_API_CO_TRY(request.body, co_await readBody(exchange, match.bodyBytesMax));
 
-  const bool changes = request.method != "GET" && request.method != "HEAD";
-  if (!changes) co_return co_await match.handler(*core, request);
+  if (!match.changes) co_return co_await match.handler(*core, request);
   Await<AsyncLock::Held> acquiring = core->lock.acquire();
   HF_API_CO_TRY(const AsyncLock::Held held, orInternal(co_await acquiring));
   Answer answer = co_await match.handler(*core, request);
   deletePending(core);
   co_return answer;
+}
+
+// Until the stream ends, or fails: then the connection is cut, so that the client can tell.
+Detached sendStream(std::shared_ptr<net::Exchange> exchange, std::shared_ptr<ByteStream> stream) {
+  exchange->startResponse({.status = 200, .reason = {}, .headers = {{"content-type", "application/octet-stream"}}},
+                          std::nullopt);
+  for (;;) {
+    Await<Bytes> reading([&stream](Completion<Result<Bytes>> done) { stream->read(std::move(done)); });
+    Result<Bytes> piece = co_await reading;
+    if (!piece) {
+      exchange->abort();
+      co_return;
+    }
+    if (piece->empty()) {
+      exchange->finish();
+      co_return;
+    }
+    Await<void> writing(
+        [&exchange, &piece](Completion<Result<void>> done) { exchange->write(*std::move(piece), std::move(done)); });
+    const Result<void> written = co_await writing;
+    if (!written) co_return;
+  }
 }
 
 Detached run(std::shared_ptr<Core> core, std::shared_ptr<const Router> router,
@@ -130,7 +150,11 @@ Detached run(std::shared_ptr<Core> core, std::shared_ptr<const Router> router,
   const std::string target = exchange->target();
   try {
     const Answer answer = co_await serve(core, *router, *exchange);
-    respond(*exchange, answer);
+    if (answer && answer->stream != nullptr) {
+      sendStream(exchange, answer->stream);
+    } else {
+      respond(*exchange, answer);
+    }
     const std::string status = std::to_string(answer ? answer->status : answer.error().status);
     core->log.debug("api", {{"method", method}, {"target", target}, {"status", status}});
   } catch (const std::exception& thrown) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "api/maintenance.h"
 #include "api/runtime.h"
 #include "base/clock.h"
 #include "base/executor.h"
@@ -32,6 +33,8 @@ struct ApiOptions {
   std::string version;           // of Holdfast, for /healthz
   // What GET /healthz asks besides; empty: nothing. On the loop's thread.
   std::function<Result<void>()> health;
+  // What /holdfast/... asks; nullptr: that is not served. Outlives the server.
+  Maintenance* maintenance = nullptr;
 };
 
 class ApiServer {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@
 namespace hf::api {
 
 using catalog::Json;
+
+class ByteStream;
 
 struct ApiError {
   struct Entry {
@@ -40,6 +43,8 @@ struct Reply {
     Bytes body;
   };
   std::optional<Raw> raw;
+  // Instead of either: bytes as they come, as application/octet-stream. Two owners: this and who sends it.
+  std::shared_ptr<ByteStream> stream;
 };
 
 using Answer = std::expected<Reply, ApiError>;

@@ -75,7 +75,10 @@ Checked<Router::Match> Router::find(std::string_view method, std::string_view pa
     pathKnown = true;
     if (route.method != asked || fitting->literals <= bestLiterals) continue;
     bestLiterals = fitting->literals;
-    best = Match{.handler = route.handler, .params = std::move(fitting->params)};
+    best = Match{.handler = route.handler,
+                 .bodyBytesMax = route.bodyBytesMax,
+                 .changes = route.changes && asked != "GET",
+                 .params = std::move(fitting->params)};
   }
   if (best) return *std::move(best);
   if (pathKnown) {

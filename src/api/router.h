@@ -9,6 +9,7 @@
 
 #include "api/reply.h"
 #include "api/task.h"
+#include "base/limits.h"
 #include "net/url.h"
 
 namespace hf::api {
@@ -40,6 +41,9 @@ struct Route {
   std::string_view method;
   std::string_view pattern;  // "/accounts/{a}/workers/scripts/{n}": a segment in braces is a parameter
   Handler handler = nullptr;
+  std::size_t bodyBytesMax = limits::kUploadBytesMax;
+  // False: it changes nothing in the account, so that deploys need not wait for it, whatever its method.
+  bool changes = true;
 };
 
 class Router final {
@@ -48,6 +52,8 @@ class Router final {
 
   struct Match {
     Handler handler = nullptr;
+    std::size_t bodyBytesMax = 0;
+    bool changes = true;
     std::map<std::string, std::string, std::less<>> params;
   };
   // 7003 (404) when no pattern fits, 7001 (405) when one fits with another method. HEAD is answered as GET. A pattern
@@ -65,6 +71,7 @@ std::vector<Route> versionRoutes();
 std::vector<Route> settingsRoutes();
 std::vector<Route> secretRoutes();
 std::vector<Route> durableObjectRoutes();
-std::vector<Route> unbuiltRoutes();  // a clear error that names the feature
+std::vector<Route> maintenanceRoutes();  // of Holdfast's own: backup, export, import
+std::vector<Route> unbuiltRoutes();      // a clear error that names the feature
 
 }  // namespace hf::api

@@ -35,9 +35,11 @@ inline constexpr std::size_t kKeysPerCallMax = 128;
 inline constexpr std::size_t kStatementCacheTextBytesMax = 1024 * 1024;
 inline constexpr std::size_t kStatementCacheCountMax = 100;
 inline constexpr std::chrono::seconds kSqlStatementTimeMax{30};
-inline constexpr std::size_t kOpenObjectFilesMax = 512;
-// Pages that one transaction may change; SQLITE_FULL beyond.
+// Pages that one transaction may have changed, before it ends in SQLITE_FULL. They stay in memory until the commit.
 inline constexpr std::size_t kTransactionBytesMax = 128 * 1024 * 1024;
+// What SQLite may allocate while one statement runs: a transaction at its limit with its rollback journal, and sorters.
+inline constexpr std::size_t kStatementMemoryBytesMax = 384 * 1024 * 1024;
+inline constexpr std::size_t kOpenObjectFilesMax = 512;
 // Databases of an isolate that keep a connection between turns: those used in one turn so far, and the others.
 inline constexpr std::size_t kDatabaseConnectionsUsedOnceMax = 256;
 inline constexpr std::size_t kDatabaseConnectionsMax = 4096;
@@ -49,6 +51,9 @@ inline constexpr std::size_t kSocketsPerObjectMax = 32'768;
 inline constexpr std::size_t kUploadBytesMax = 64 * 1024 * 1024;
 inline constexpr std::size_t kVersionTextBytesMax = 4 * 1024 * 1024;  // metadata, bindings and annotations as JSON
 inline constexpr std::size_t kScriptSettingsBytesMax = 256 * 1024;
+// A database that replaces an object's: one commit, and in memory for a moment.
+inline constexpr std::size_t kImportBytesMax = 128 * 1024 * 1024;
+inline constexpr std::size_t kMaintenanceJobsMax = 4;  // backups, exports, imports at once
 
 // Process
 inline constexpr std::chrono::seconds kDrainTimeout{30};

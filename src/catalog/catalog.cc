@@ -243,6 +243,8 @@ class SqliteCatalog final : public Catalog {
     }
   }
 
+  Result<std::unique_ptr<Backup>> beginBackup(const std::string& file) override { return Backup::begin(*db_, file); }
+
   Result<void> deletionsDone(const std::vector<NamespaceId>& ids) override {
     HF_TRY(Transaction transaction, Transaction::begin(*db_));
     for (const NamespaceId& id : ids) {

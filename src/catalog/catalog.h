@@ -46,6 +46,8 @@ struct Change {
   std::vector<std::string> deletedScripts;
 };
 
+class Backup;
+
 class Catalog {
  public:
   virtual ~Catalog() = default;
@@ -77,6 +79,9 @@ class Catalog {
   // Namespaces removed from the catalog whose objects' data may still be on disk; also those of earlier runs.
   virtual Result<std::vector<NamespaceId>> pendingDeletions() = 0;
   virtual Result<void> deletionsDone(const std::vector<NamespaceId>& namespaces) = 0;
+
+  // A copy of the file, made in steps between which the catalog goes on (sql.h). Goes before the catalog.
+  virtual Result<std::unique_ptr<Backup>> beginBackup(const std::string& file) = 0;
 };
 
 Result<std::unique_ptr<Catalog>> openCatalog(const Clock& clock, CatalogOptions options);

@@ -5,12 +5,15 @@
 #include <poll.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
+#include "catalog/namespaces.h"
 #include "catalog/sql.h"
 
 namespace hf::catalog {
@@ -306,6 +309,35 @@ TEST_F(CatalogTest, OnlyTheOwnerMayReadTheFile) {
   struct stat status{};
   ASSERT_EQ(stat(file().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+TEST_F(CatalogTest, AByteThatChangedIsFoundWithFileAndOffset) {
+  open();
+  ASSERT_TRUE(catalog_->commit(deploy("app", 1)));
+  catalog_.reset();
+  const auto pages = std::filesystem::file_size(file()) / 4096;
+  ASSERT_GT(pages, 4U);
+  for (std::uintmax_t page = 0; page < pages; page++) {
+    for (const std::uintmax_t at : {page * 4096 + 20, page * 4096 + 100, page * 4096 + 4095}) {
+      std::fstream bytes(file(), std::ios::in | std::ios::out | std::ios::binary);
+      bytes.seekg(static_cast<std::streamoff>(at));
+      const int was = bytes.get();
+      const auto put = [&](int value) {
+        bytes.seekp(static_cast<std::streamoff>(at));
+        bytes.put(static_cast<char>(value));
+        bytes.flush();
+      };
+      put(was ^ 4);
+      const auto found = checkCatalog(file());
+      ASSERT_TRUE(found && !found->empty()) << at;
+      if (page > 0) {
+        EXPECT_NE(found->front().find(file() + ": damaged at offset " + std::to_string(page * 4096)), std::string::npos)
+            << found->front();
+      }
+      put(was);
+    }
+  }
+  EXPECT_THAT(checkCatalog(file()).value(), IsEmpty());
 }
 
 TEST_F(CatalogTest, AFileOfANewerReleaseIsRefused) {

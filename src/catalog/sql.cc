@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "catalog/checksum_vfs.h"
 
 namespace hf::catalog {
 namespace {
@@ -21,6 +22,7 @@ Errc errcOf(int code) {
     case SQLITE_NOTADB:
       return Errc::kCorrupt;
     case SQLITE_IOERR:
+      return code == SQLITE_IOERR_DATA ? Errc::kCorrupt : Errc::kIo;
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -33,6 +35,7 @@ Errc errcOf(int code) {
 std::unexpected<Error> failed(sqlite3* db, int code, std::string_view doing) {
   if (errcOf(code) == Errc::kNoSpace)
     return fail(Errc::kNoSpace, "the disk is full: nothing was stored in the catalog");
+  if (code == SQLITE_IOERR_DATA) return fail(Errc::kCorrupt, "catalog: " + lastDamage());
   std::string message = "catalog: " + std::string(doing) + ": " + sqlite3_errmsg(db);
   if (const int system = sqlite3_system_errno(db); errcOf(code) == Errc::kIo && system != 0) {
     message += std::string(" (") + std::strerror(system) + ")";
@@ -126,18 +129,19 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& file) {
   if (fd < 0) return fail(Errc::kIo, "catalog: cannot open " + file + ": " + std::strerror(errno));
   ::close(fd);
   sqlite3* db = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, checksumVfs());
   if (code != SQLITE_OK) {
     auto error = failed(db, code, "open " + file);
     sqlite3_close_v2(db);
     return error;
   }
   sqlite3_extended_result_codes(db, 1);
+  reserveForChecksums(db);
   std::unique_ptr<Connection> connection(new Connection(db));
-  // A commit is durable when it returns: with a write-ahead log that takes synchronous=FULL. The log needs no shared
-  // memory file when only we open it.
+  // A commit is durable when it returns, and in the file itself, where every page has a checksum: a write-ahead log would
+  // end at a damaged frame as if nothing had followed.
   HF_TRY_VOID(connection->execute(
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"));
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON;"));
   return connection;
 }
 
@@ -203,6 +207,35 @@ Result<Bytes> Connection::readBlob(const char* table, const char* column, std::i
 int Connection::changes() const { return sqlite3_changes(db_); }
 
 std::int64_t Connection::lastRow() const { return sqlite3_last_insert_rowid(db_); }
+
+Result<std::unique_ptr<Backup>> Backup::begin(Connection& connection, const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(Errc::kIo, "catalog: cannot make " + file + ": " + std::strerror(errno));
+  ::close(fd);
+  sqlite3* db = nullptr;
+  const int code = sqlite3_open_v2(file.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, checksumVfs());
+  std::unique_ptr<Backup> backup(new Backup(db));
+  if (code != SQLITE_OK) return failed(db, code, "open " + file);
+  reserveForChecksums(db);
+  backup->backup_ = sqlite3_backup_init(db, "main", connection.db_, "main");
+  if (backup->backup_ == nullptr) return failed(db, sqlite3_errcode(db), "copying to " + file);
+  return backup;
+}
+
+Backup::~Backup() {
+  sqlite3_backup_finish(backup_);
+  sqlite3_close_v2(target_);
+}
+
+Result<bool> Backup::step() {
+  constexpr int kPages = 64;
+  const int code = sqlite3_backup_step(backup_, kPages);
+  if (code == SQLITE_OK) return false;
+  if (code != SQLITE_DONE) return failed(target_, code, "copying the catalog");
+  sqlite3_backup_finish(std::exchange(backup_, nullptr));
+  sqlite3_close_v2(std::exchange(target_, nullptr));
+  return true;
+}
 
 Result<Transaction> Transaction::begin(Connection& connection) {
   HF_TRY_VOID(connection.execute("BEGIN IMMEDIATE"));

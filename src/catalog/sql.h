@@ -14,6 +14,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct sqlite3_backup;
 
 namespace hf::catalog {
 
@@ -73,10 +74,29 @@ class Connection final {
   [[nodiscard]] std::int64_t lastRow() const;
 
  private:
+  friend class Backup;
   explicit Connection(sqlite3* db) : db_(db) {}
 
   sqlite3* const db_;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
+};
+
+// A copy of a database, made a few pages at a time, in between which its connection may go on to read and write. The
+// copy holds every transaction up to the last step.
+class Backup final {
+ public:
+  // `file` must not be there. The connection outlives this.
+  static Result<std::unique_ptr<Backup>> begin(Connection& connection, const std::string& file);
+  ~Backup();
+  Backup(const Backup&) = delete;
+  Backup& operator=(const Backup&) = delete;
+  // True: it is complete, and closed.
+  Result<bool> step();
+
+ private:
+  explicit Backup(sqlite3* target) : target_(target) {}
+  sqlite3* target_;
+  sqlite3_backup* backup_ = nullptr;
 };
 
 // BEGIN IMMEDIATE; rolled back unless committed.

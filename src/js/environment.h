@@ -89,6 +89,7 @@ class Environment final {
   // Bytes of live ArrayBuffers, and what V8's heap uses now.
   [[nodiscard]] std::size_t arrayBufferBytes() const;
   [[nodiscard]] std::size_t heapBytes() const;
+  [[nodiscard]] std::size_t heapBytesMax() const { return options_.heapBytesMax; }
 
   // Runs `body` inside the isolate and context; returns what it returns. Runs no microtasks: for conversions and for
   // reading state. Nests, also with other environments' scopes.

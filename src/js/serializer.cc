@@ -6,50 +6,22 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/check.h"
+#include "js/clone_format.h"
 #include "js/convert.h"
 
 namespace hf::js {
 
 namespace {
 
-// V8's tags for what we write without the help of its serializer (v8/src/objects/value-serializer.cc). A test compares.
-constexpr std::uint8_t kHeader[] = {0xff, 15};
-constexpr std::uint8_t kUndefined = '_';
-constexpr std::uint8_t kNull = '0';
-constexpr std::uint8_t kTrue = 'T';
-constexpr std::uint8_t kFalse = 'F';
-constexpr std::uint8_t kInt32 = 'I';
-constexpr std::uint8_t kDouble = 'N';
-constexpr std::uint8_t kOneByteString = '"';
-
 constexpr int kShortStringMax = 1024;
 constexpr std::size_t kFirstBufferBytes = 2048;  // takes every primitive that writePrimitive writes
 constexpr std::size_t kBufferKeptBytesMax = 1024 * 1024;
 // How far an error message goes to find out what could not be cloned.
 constexpr std::size_t kSearchedValuesMax = 10'000;
-
-std::uint8_t* writeVarint(std::uint8_t* out, std::uint32_t value) {
-  while (value >= 0x80) {
-    *out++ = static_cast<std::uint8_t>(value | 0x80);
-    value >>= 7;
-  }
-  *out++ = static_cast<std::uint8_t>(value);
-  return out;
-}
-
-bool readVarint(BytesView& bytes, std::uint32_t& value) {
-  value = 0;
-  for (unsigned shift = 0; shift < 35 && !bytes.empty(); shift += 7) {
-    const std::uint8_t byte = bytes.front();
-    bytes = bytes.subspan(1);
-    value |= static_cast<std::uint32_t>(byte & 0x7f) << shift;
-    if ((byte & 0x80) == 0) return true;
-  }
-  return false;
-}
 
 std::string className(v8::Local<v8::Object> object) {
   return toUtf8(v8::Isolate::GetCurrent(), object->GetConstructorName());
@@ -85,6 +57,29 @@ std::string futureRpcClass(v8::Local<v8::Context> context, v8::Local<v8::Object>
     at = at.As<v8::Object>()->GetPrototypeV2();
   }
   return "";
+}
+
+// Whether the prototypes are those of a class of the runtime's or of Node's own (URL, Headers, a class that extends
+// RpcTarget). The state of such an object is not in its properties: a copy of these would be an empty shell.
+bool isOfRuntime(v8::Local<v8::Context> context, v8::Local<v8::Value> prototype) {
+  v8::Isolate* isolate = v8::Isolate::GetCurrent();
+  const v8::TryCatch caught(isolate);
+  const v8::Local<v8::String> key = internalized(isolate, "constructor");
+  const v8::Local<v8::String> valueKey = internalized(isolate, "value");
+  for (; prototype->IsObject() && !prototype->IsProxy(); prototype = prototype.As<v8::Object>()->GetPrototypeV2()) {
+    v8::Local<v8::Value> descriptor;
+    v8::Local<v8::Value> constructor;
+    if (!prototype.As<v8::Object>()->GetOwnPropertyDescriptor(context, key).ToLocal(&descriptor)) return false;
+    if (!descriptor->IsObject() || !descriptor.As<v8::Object>()->Get(context, valueKey).ToLocal(&constructor) ||
+        !constructor->IsFunction()) {
+      continue;
+    }
+    const v8::Local<v8::Value> script = constructor.As<v8::Function>()->GetScriptOrigin().ResourceName();
+    if (script.IsEmpty() || !script->IsString()) continue;
+    const std::string name = toUtf8(isolate, script);
+    if (name.starts_with("holdfast:") || name.starts_with("node:internal/")) return true;
+  }
+  return false;
 }
 
 // V8 tells that something cannot be cloned but not what. True when it was a function somewhere inside `root`.
@@ -124,28 +119,29 @@ bool containsFunction(v8::Local<v8::Context> context, v8::Local<v8::Value> root)
 class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
  public:
   Delegate(Serializer& owner, v8::Local<v8::Context> context, v8::Local<v8::Value> root, CloneMode mode)
-      : buffer(std::move(owner.buffer_)), owner_(owner), context_(context), root_(root), mode_(mode) {}
+      : buffer(std::exchange(owner.buffer_, {})), owner_(owner), context_(context), root_(root), mode_(mode) {}
 
   void ThrowDataCloneError(v8::Local<v8::String> message) override {
     if (mode_ == CloneMode::kRpc && containsFunction(context_, root_)) return throwClone(notYet("Functions"));
     throwClone(toUtf8(owner_.environment_.isolate(), message));
   }
 
-  bool HasCustomHostObject(v8::Isolate*) override { return mode_ == CloneMode::kRpc; }
+  bool HasCustomHostObject(v8::Isolate*) override { return true; }
 
-  // Asked, in RPC mode, for every object that is not an array, a Map, a Date and so on.
+  // Asked for every object that is not an array, a Map, a Date and so on.
   v8::Maybe<bool> IsHostObject(v8::Isolate*, v8::Local<v8::Object> object) override {
     if (object->IsNativeError()) return v8::Just(false);
     const v8::Local<v8::Value> prototype = object->GetPrototypeV2();
     if (prototype == owner_.environment_.objectPrototype()) return v8::Just(object->InternalFieldCount() > 0);
-    return v8::Just(true);
+    return v8::Just(mode_ == CloneMode::kRpc || object->InternalFieldCount() > 0 || isOfRuntime(context_, prototype));
   }
 
   v8::Maybe<bool> WriteHostObject(v8::Isolate* isolate, v8::Local<v8::Object> object) override {
     const std::string name = className(object);
-    if (mode_ == CloneMode::kStorage) {
+    if (object->InternalFieldCount() > 0 && mode_ == CloneMode::kStorage) {
       throwClone("#<" + name + "> could not be cloned.");
-    } else if (const std::string future = futureRpcClass(context_, object); !future.empty()) {
+    } else if (const std::string future = mode_ == CloneMode::kRpc ? futureRpcClass(context_, object) : "";
+               !future.empty()) {
       throwClone(notYet(future + " objects"));
     } else {
       throwClone("Could not serialize object of type \"" + name + "\". This type does not support serialization.");
@@ -198,30 +194,29 @@ std::size_t Serializer::writePrimitive(v8::Local<v8::Value> value) {
     buffer_ = {std::make_unique_for_overwrite<std::uint8_t[]>(kFirstBufferBytes), kFirstBufferBytes};
   }
   std::uint8_t* const begin = buffer_.bytes.get();
-  std::uint8_t* at = std::copy(std::begin(kHeader), std::end(kHeader), begin);
+  std::uint8_t* at = std::copy(std::begin(kCloneHeader), std::end(kCloneHeader), begin);
   if (value->IsString()) {
     const auto text = value.As<v8::String>();
     const int length = text->Length();
     if (length > kShortStringMax || !text->IsOneByte()) return 0;
-    *at++ = kOneByteString;
-    at = writeVarint(at, static_cast<std::uint32_t>(length));
+    *at++ = static_cast<std::uint8_t>(CloneTag::kOneByteString);
+    at = writeCloneVarint(at, static_cast<std::uint32_t>(length));
     text->WriteOneByteV2(environment_.isolate(), 0, static_cast<std::uint32_t>(length), at);
     at += length;
   } else if (value->IsInt32()) {
-    const std::int32_t number = value.As<v8::Int32>()->Value();
-    *at++ = kInt32;
-    at = writeVarint(at, (static_cast<std::uint32_t>(number) << 1) ^ static_cast<std::uint32_t>(number >> 31));
+    *at++ = static_cast<std::uint8_t>(CloneTag::kInt32);
+    at = writeCloneVarint(at, zigZag(value.As<v8::Int32>()->Value()));
   } else if (value->IsNumber()) {
     const double number = value.As<v8::Number>()->Value();
-    *at++ = kDouble;
+    *at++ = static_cast<std::uint8_t>(CloneTag::kDouble);
     std::memcpy(at, &number, sizeof number);
     at += sizeof number;
   } else if (value->IsBoolean()) {
-    *at++ = value->IsTrue() ? kTrue : kFalse;
+    *at++ = static_cast<std::uint8_t>(value->IsTrue() ? CloneTag::kTrue : CloneTag::kFalse);
   } else if (value->IsUndefined()) {
-    *at++ = kUndefined;
+    *at++ = static_cast<std::uint8_t>(CloneTag::kUndefined);
   } else if (value->IsNull()) {
-    *at++ = kNull;
+    *at++ = static_cast<std::uint8_t>(CloneTag::kNull);
   } else {
     return 0;  // BigInt, Symbol
   }
@@ -249,34 +244,18 @@ std::optional<BytesView> Serializer::serialize(v8::Local<v8::Context> context, v
 
 v8::MaybeLocal<v8::Value> Serializer::readPrimitive(BytesView bytes) const {
   v8::Isolate* isolate = environment_.isolate();
-  if (bytes.size() < 3 || bytes[0] != kHeader[0] || bytes[1] != kHeader[1]) return {};
-  const std::uint8_t tag = bytes[2];
-  bytes = bytes.subspan(3);
-  std::uint32_t word = 0;
-  switch (tag) {
-    case kUndefined:
-      return v8::Undefined(isolate);
-    case kNull:
-      return v8::Null(isolate);
-    case kTrue:
-      return v8::True(isolate);
-    case kFalse:
-      return v8::False(isolate);
-    case kInt32:
-      if (!readVarint(bytes, word)) return {};
-      return v8::Integer::New(isolate, static_cast<std::int32_t>((word >> 1) ^ -(word & 1)));
-    case kDouble: {
-      double number = 0;
-      if (bytes.size() < sizeof number) return {};
-      std::memcpy(&number, bytes.data(), sizeof number);
-      return v8::Number::New(isolate, number);
-    }
-    case kOneByteString:
-      if (!readVarint(bytes, word) || word > bytes.size()) return {};
-      return latin1String(isolate, asText(bytes.first(word)));
-    default:
-      return {};
-  }
+  const std::optional<ClonePrimitive> value = readClonePrimitive(bytes);
+  if (!value) return {};
+  struct Maker {
+    v8::Isolate* isolate;
+    v8::Local<v8::Value> operator()(CloneUndefined) const { return v8::Undefined(isolate); }
+    v8::Local<v8::Value> operator()(CloneNull) const { return v8::Null(isolate); }
+    v8::Local<v8::Value> operator()(bool flag) const { return v8::Boolean::New(isolate, flag); }
+    v8::Local<v8::Value> operator()(std::int32_t number) const { return v8::Integer::New(isolate, number); }
+    v8::Local<v8::Value> operator()(double number) const { return v8::Number::New(isolate, number); }
+    v8::Local<v8::Value> operator()(CloneString text) const { return latin1String(isolate, text.latin1); }
+  };
+  return std::visit(Maker{isolate}, *value);
 }
 
 v8::MaybeLocal<v8::Value> Serializer::deserialize(v8::Local<v8::Context> context, BytesView bytes) {

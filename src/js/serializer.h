@@ -16,7 +16,7 @@
 namespace hf::js {
 
 enum class CloneMode : std::uint8_t {
-  kStorage,  // instances of classes become plain objects
+  kStorage,  // instances of classes become plain objects; of the runtime's own classes they are refused
   kRpc,      // instances of classes, null-prototype objects and functions are refused
 };
 

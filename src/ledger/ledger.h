@@ -192,6 +192,31 @@ struct LedgerStats {
   std::uint64_t spareSegments = 0;
 };
 
+// A copy of a ledger in the making, while it goes on. As long as it lives, everything after retired() stays on disk.
+// Thread:  any, one at a time; copyTo blocks on the disk. Goes before the ledger.
+class LedgerBackup {
+ public:
+  virtual ~LedgerBackup() = default;
+  // Where a recovery from the copy begins. Whatever state object files were in at any moment since this was made, the
+  // records from here to the copy's end make them right again.
+  [[nodiscard]] virtual Position retired() const = 0;
+  // What the copy consists of: files of this length, of which the first `usedBytes` are read from `source`, and the
+  // rest is zeros. Ends with what is durable now (or with the batch under way, whole or torn). Durable records stay
+  // where they are while this lives, so the files may be read at any pace.
+  struct Part {
+    std::string name;        // in the ledger's directory
+    std::string sourcePath;  // empty: `bytes` is the content
+    Bytes bytes;
+    std::uint64_t fileBytes = 0;
+    std::uint64_t usedBytes = 0;
+  };
+  struct Parts {
+    std::vector<Part> files;
+    Position end;
+  };
+  virtual Result<Parts> parts() = 0;
+};
+
 class Ledger {
  public:
   virtual ~Ledger() = default;
@@ -232,6 +257,11 @@ class Ledger {
   virtual std::unique_ptr<Hold> hold() = 0;
   // Bytes of records that a recovery would replay: what decides when to checkpoint.
   [[nodiscard]] std::uint64_t bytesSinceRetired() const { return tail().value - retired().value; }
+
+  // Holds retirement back, as far as files go, until the backup is destroyed. kUnsupported: this ledger has no files.
+  virtual Result<std::unique_ptr<LedgerBackup>> beginBackup() {
+    return fail(Errc::kUnsupported, "this ledger cannot be copied");
+  }
 
   // kNoSpace, with the last refusal, while records are refused for want of space and there is still none. Asks the
   // disk: not on a shard.

@@ -439,7 +439,9 @@ TEST_F(LedgerTest, DrivenByStepsDoesNothingByItself) {
   auto ledger = *openLedger(disk, options, replayed);
   const Position end = append(*ledger);
   EXPECT_EQ(ledger->durable(), Position{0});
-  EXPECT_TRUE(ledger->step());
+  EXPECT_TRUE(ledger->step());  // the write
+  EXPECT_EQ(ledger->durable(), Position{0});
+  EXPECT_TRUE(ledger->step());  // the sync
   EXPECT_EQ(ledger->durable(), end);
   EXPECT_TRUE(ledger->step());  // the spare segment
   EXPECT_FALSE(ledger->step());

@@ -45,6 +45,7 @@ class LocalLedger final : public Ledger {
   [[nodiscard]] Position retired() const override { return Position{retired_}; }
   Result<void> read(Position from, Position to, RecordSink& sink) override;
   std::unique_ptr<Hold> hold() override;
+  Result<std::unique_ptr<LedgerBackup>> beginBackup() override;
   [[nodiscard]] Result<void> hasSpace() override;
   bool step() override;
   [[nodiscard]] LedgerStats stats() const override;
@@ -65,6 +66,7 @@ class LocalLedger final : public Ledger {
 
   template <class Record>
   Result<Position> encodeAndPush(const Record& record);
+  class Backup;  // local_backup.cc
   Result<Position> push(Bytes& record);
   void writeLoop();
   void writeOne(Write plan);
@@ -109,10 +111,10 @@ class LocalLedger final : public Ledger {
   std::uint64_t activeOffset_ = 0;
   std::uint64_t activeLeft_ = 0;
   std::uint64_t lastSequence_;
-  std::uint64_t durableSequence_;  // of the newest segment with a batch on disk
-  std::uint64_t taken_;            // position up to which batches were taken from the queue
-  WallMs lastTime_;                // of a batch
-  std::multiset<std::uint64_t> holds_;
+  std::uint64_t durableSequence_;       // of the newest segment with a batch on disk
+  std::uint64_t taken_;                 // position up to which batches were taken from the queue
+  WallMs lastTime_;                     // of a batch
+  std::multiset<std::uint64_t> holds_;  // positions after which every segment is wanted
   std::optional<Error> poisoned_;
   std::optional<Error> refused_;  // the last want of space, until hasSpace() finds some
   bool writerWaits_ = false;

@@ -34,4 +34,15 @@ std::optional<ObjectKey> objectOf(BytesView record);
 // Decodes and hands over.
 Result<void> replayRecord(BytesView record, Position end, Replayer& replayer);
 
+class ReplayingSink final : public RecordSink {
+ public:
+  explicit ReplayingSink(Replayer& replayer) : replayer_(replayer) {}
+  Result<void> onRecord(BytesView record, Position end, WallMs) override {
+    return replayRecord(record, end, replayer_);
+  }
+
+ private:
+  Replayer& replayer_;
+};
+
 }  // namespace hf::ledger

@@ -16,17 +16,6 @@
 namespace hf::ledger {
 namespace {
 
-class ReplayingSink final : public RecordSink {
- public:
-  explicit ReplayingSink(Replayer& replayer) : replayer_(replayer) {}
-  Result<void> onRecord(BytesView record, Position end, WallMs) override {
-    return replayRecord(record, end, replayer_);
-  }
-
- private:
-  Replayer& replayer_;
-};
-
 struct Found {
   std::unique_ptr<SegmentFile> file;
   std::optional<SegmentHeader> header;  // nullopt: never used, or torn when it was about to be
@@ -83,7 +72,7 @@ std::optional<std::uint64_t> segmentNumber(std::string_view name) {
 }
 
 Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory, const std::vector<std::string>& names,
-                                        const LedgerId& ledger) {
+                                        const LedgerId& ledger, OpenMode mode) {
   std::vector<Found> all;
   for (const std::string& name : names) {
     const std::optional<std::uint64_t> number = segmentNumber(name);
@@ -92,7 +81,7 @@ Result<std::vector<Found>> openSegments(Disk& disk, const std::string& directory
     found.file = std::make_unique<SegmentFile>();
     found.file->number = *number;
     found.file->path = directory + "/" + name;
-    HF_TRY(found.file->file, disk.open(found.file->path, OpenMode::kReadWrite));
+    HF_TRY(found.file->file, disk.open(found.file->path, mode));
     HF_TRY(found.file->bytes, found.file->file->size());
     HF_TRY(found.header, readHeader(*found.file, ledger));
     all.push_back(std::move(found));
@@ -175,6 +164,33 @@ Result<Mark> findMark(Disk& disk, const LedgerOptions& options, const std::vecto
 
 }  // namespace
 
+Result<void> checkAgainstMark(const Mark& mark, std::uint64_t lastSequence, const SegmentScanner& scanner) {
+  if (lastSequence < mark.sequence) {
+    return fail(Errc::kCorrupt,
+                "ledger: the segment with sequence " + std::to_string(mark.sequence) + ", the newest one, is missing");
+  }
+  // What is left of a segment may end long before the mark when all of it is retired.
+  const std::uint64_t tail = std::max(scanner.tail(), mark.retired);
+  if (tail >= mark.durable) return {};
+  return fail(Errc::kCorrupt, "ledger: damaged record in " + scanner.place() + ": the ledger ends at position " +
+                                  std::to_string(tail) + ", and position " + std::to_string(mark.durable) +
+                                  " had been durable");
+}
+
+Result<LiveLedger> readLive(Disk& disk, const std::string& directory) {
+  LiveLedger ledger;
+  HF_TRY(ledger.mark, readMark(disk, directory + "/" + std::string(kMarkName)));
+  HF_TRY(const std::vector<std::string> names, disk.list(directory));
+  HF_TRY(std::vector<Found> all, openSegments(disk, directory, names, ledger.mark.ledger, OpenMode::kRead));
+  for (const Found& found : all) {
+    if (found.header) ledger.lastSequence = std::max(ledger.lastSequence, found.header->sequence);
+  }
+  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark.retired));
+  for (Found& found : live) ledger.live.push_back({.file = std::move(found.file), .header = *found.header});
+  ledger.spares = all.size();
+  return ledger;
+}
+
 Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabotage sabotage) {
   seal(mark);
   const std::string temporary = directory + "/" + std::string(kMarkTemporaryName);
@@ -196,7 +212,7 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   HF_TRY_VOID(disk.syncDirectory(options.directory));
   HF_TRY(const std::vector<std::string> names, disk.list(options.directory));
   HF_TRY(const Mark mark, findMark(disk, options, names));
-  HF_TRY(std::vector<Found> all, openSegments(disk, options.directory, names, mark.ledger));
+  HF_TRY(std::vector<Found> all, openSegments(disk, options.directory, names, mark.ledger, OpenMode::kReadWrite));
 
   Recovered recovered;
   recovered.id = mark.ledger;
@@ -207,23 +223,14 @@ Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& re
   }
   HF_TRY(std::vector<Found> live, takeLive(all, mark));
 
-  if (recovered.lastSequence < mark.sequence) {
-    return fail(Errc::kCorrupt, "ledger: the segment with sequence " + std::to_string(mark.sequence) +
-                                    " is missing in " + options.directory);
-  }
   ReplayingSink sink(replayer);
   SegmentScanner scanner(mark.retired, sink);
   scanner.sabotage(options.sabotage);
   if (options.sabotage == Sabotage::kFirstSegmentOnly && live.size() > 1) live.resize(1);
   for (Found& found : live) HF_TRY_VOID(scanner.scan(*found.file, *found.header));
   HF_TRY_VOID(scanner.finish());
-  // What is left of a segment may end long before the mark when all of it is retired.
+  HF_TRY_VOID(checkAgainstMark(mark, recovered.lastSequence, scanner));
   recovered.tail = std::max(scanner.tail(), mark.retired);
-  if (recovered.tail < mark.durable) {
-    return fail(Errc::kCorrupt, "ledger: damaged record in " + scanner.place() + ": the ledger ends at position " +
-                                    std::to_string(recovered.tail) + ", and position " + std::to_string(mark.durable) +
-                                    " had been durable");
-  }
   if (!live.empty() && options.sabotage != Sabotage::kLastBatchNotRewritten)
     HF_TRY_VOID(makeLastDurable(*live.back().file, *live.back().header, scanner));
 

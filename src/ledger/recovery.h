@@ -21,6 +21,7 @@
 #include "ledger/format.h"
 #include "ledger/ledger.h"
 #include "ledger/segment_pool.h"
+#include "ledger/segment_scanner.h"
 
 namespace hf::ledger {
 
@@ -44,6 +45,23 @@ struct Recovered {
 
 // Makes the directory and its mark if there are none. What was replayed is durable when it returns.
 Result<Recovered> recover(Disk& disk, const LedgerOptions& options, Replayer& replayer);
+
+// What is live in the ledger, and how to read it, without changing anything: for tools, and for looking at a ledger
+// whose owner is gone. The directory and its mark must be there (kNotFound).
+struct LiveLedger {
+  struct Segment {
+    std::unique_ptr<SegmentFile> file;
+    SegmentHeader header;
+  };
+  Mark mark;
+  std::vector<Segment> live;  // in order
+  std::size_t spares = 0;
+  std::uint64_t lastSequence = 0;
+};
+Result<LiveLedger> readLive(Disk& disk, const std::string& directory);
+
+// After a scan: kCorrupt if the mark knows of more than was found (invariant 4).
+Result<void> checkAgainstMark(const Mark& mark, std::uint64_t lastSequence, const SegmentScanner& scanner);
 
 // Replaces the mark, durably. Seals it.
 Result<void> writeMark(Disk& disk, const std::string& directory, Mark mark, Sabotage sabotage = Sabotage::kNone);

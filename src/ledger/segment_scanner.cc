@@ -66,6 +66,7 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
   tornBytes_ = 0;
   lastBatchOffset_ = kSegmentDataStart;
   lastBatchBytes_ = 0;
+  if (observer_ != nullptr) observer_->onSegment(segment, header);
   Window window(segment);
   offset_ = kSegmentDataStart;
   while (offset_ < segment.bytes && wholeEnd_ < to_) {
@@ -85,6 +86,7 @@ Result<void> SegmentScanner::scan(SegmentFile& segment, const SegmentHeader& hea
       tornBytes_ = batch->payloadBytes;
       break;
     }
+    if (observer_ != nullptr) observer_->onBatch(*batch, offset_, alignUp(bytes));
     HF_TRY_VOID(replayBatch(*batch, payload));
     lastBatchOffset_ = offset_;
     lastBatchBytes_ = alignUp(bytes);
@@ -221,6 +223,7 @@ Result<void> SegmentScanner::replayRecord(BytesView record, std::uint64_t end) {
   }
   report_.records++;
   report_.bytes += record.size();
+  if (observer_ != nullptr) observer_->onRecord(Position{start}, record);
   if (Result<void> taken = sink_.onRecord(record, Position{end}, time_); !taken) {
     return fail(taken.error().code, "ledger: in the batch in " + place() + ": " + taken.error().message);
   }

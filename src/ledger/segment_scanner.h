@@ -15,11 +15,23 @@
 
 namespace hf::ledger {
 
+// Told of what a scan passes: for tools that show a ledger.
+class ScanObserver {
+ public:
+  virtual ~ScanObserver() = default;
+  virtual void onSegment(const SegmentFile& segment, const SegmentHeader& header) = 0;
+  // Before its records. `diskBytes`: how much of the file it takes.
+  virtual void onBatch(const BatchHeader& batch, std::uint64_t offset, std::uint64_t diskBytes) = 0;
+  // Before the replayer gets it; `bytes` are those of the whole record.
+  virtual void onRecord(Position start, BytesView bytes) = 0;
+};
+
 class SegmentScanner final {
  public:
   // Records that end at or below `from` are passed over; `from` is the end of a record. Nothing is read behind `to`.
-  SegmentScanner(std::uint64_t from, RecordSink& sink, std::uint64_t to = std::numeric_limits<std::uint64_t>::max())
-      : from_(from), to_(to), wholeEnd_(from), sink_(sink) {}
+  SegmentScanner(std::uint64_t from, RecordSink& sink, std::uint64_t to = std::numeric_limits<std::uint64_t>::max(),
+                 ScanObserver* observer = nullptr)
+      : from_(from), to_(to), wholeEnd_(from), sink_(sink), observer_(observer) {}
 
   void sabotage(Sabotage which) { sabotage_ = which; }
 
@@ -39,6 +51,9 @@ class SegmentScanner final {
   // Where in the last segment its last whole batch lies; kSegmentDataStart and 0 if there is none.
   [[nodiscard]] std::uint64_t lastBatchOffset() const { return lastBatchOffset_; }
   [[nodiscard]] std::uint64_t lastBatchBytes() const { return lastBatchBytes_; }
+  // Where it is, or was when it failed: nullptr before the first segment.
+  [[nodiscard]] const SegmentFile* segment() const { return segment_; }
+  [[nodiscard]] std::uint64_t offset() const { return offset_; }
 
  private:
   // The file through a window, so that small batches cost no call each.
@@ -77,6 +92,7 @@ class SegmentScanner final {
   std::uint64_t lastBatchBytes_ = 0;
   RecoveryReport report_;
   RecordSink& sink_;
+  ScanObserver* const observer_;
   Sabotage sabotage_ = Sabotage::kNone;
 };
 

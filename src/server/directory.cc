@@ -43,7 +43,31 @@ Result<void> writeSecretFile(const std::string& path, const std::string& text) {
   return {};
 }
 
+std::unexpected<Error> inUse(const std::string& directory) {
+  const auto holder = readSmallFile(directory + "/lock");
+  std::string who = holder ? *holder : "";
+  while (!who.empty() && who.back() == '\n') who.pop_back();
+  return fail(Errc::kAlreadyExists, "another Holdfast (" + (who.empty() ? "its process id is not known" : who) +
+                                        ") is using the directory " + directory);
+}
+
 }  // namespace
+
+Result<std::unique_ptr<DirectoryLock>> DirectoryLock::takeForReading(const std::string& directory) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(directory + "/ledger", error)) {
+    return fail(Errc::kNotFound, directory + " is not a directory that a Holdfast server has used: it has no ledger");
+  }
+  int fd = ::open((directory + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  // A backup has none. The directory itself is then as good among readers.
+  if (fd < 0 && errno == ENOENT) fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail(Errc::kIo, errnoText("cannot open", directory + "/lock"));
+  if (::flock(fd, LOCK_SH | LOCK_NB) != 0) {
+    ::close(fd);
+    return inUse(directory);
+  }
+  return std::unique_ptr<DirectoryLock>(new DirectoryLock(fd));
+}
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& directory) {
   std::error_code error;
@@ -54,11 +78,7 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
   if (fd < 0) return fail(Errc::kIo, errnoText("cannot open", path));
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);
-    const auto holder = readSmallFile(path);
-    std::string who = holder ? *holder : "";
-    while (!who.empty() && who.back() == '\n') who.pop_back();
-    return fail(Errc::kAlreadyExists, "another Holdfast (" + (who.empty() ? "its process id is not known" : who) +
-                                          ") is using the directory " + directory);
+    return inUse(directory);
   }
   const std::string text = "process " + std::to_string(::getpid()) + "\n";
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
@@ -96,7 +116,7 @@ Result<void> writeNodeInfo(const std::string& directory, const NodeInfo& info) {
   return writeSecretFile(directory + "/node.json", json.dump(2) + "\n");
 }
 
-Result<std::string> environmentLines(const std::string& directory) {
+Result<NodeInfo> readNodeInfo(const std::string& directory) {
   auto text = readSmallFile(directory + "/node.json");
   if (!text) {
     return fail(text.error().code, "no server has run with --dir " + directory + " yet (" + text.error().message + ")");
@@ -105,11 +125,17 @@ Result<std::string> environmentLines(const std::string& directory) {
   if (!json.is_object() || !json.contains("api") || !json.contains("token") || !json.contains("account_id")) {
     return fail(Errc::kCorrupt, directory + "/node.json is not what a server writes: start the server once more");
   }
-  const std::string base = "http://" + json["api"].get<std::string>() + "/client/v4";
-  return "export CLOUDFLARE_API_BASE_URL=" + base +
-         "\nexport CLOUDFLARE_API_TOKEN=" + json["token"].get<std::string>() +
-         "\nexport CLOUDFLARE_ACCOUNT_ID=" + json["account_id"].get<std::string>() +
-         "\nexport CLOUDFLARE_BASE_URL=" + base + "\n";
+  return NodeInfo{.api = json["api"].get<std::string>(),
+                  .listen = json.value("listen", ""),
+                  .accountId = json["account_id"].get<std::string>(),
+                  .token = json["token"].get<std::string>()};
+}
+
+Result<std::string> environmentLines(const std::string& directory) {
+  HF_TRY(const NodeInfo info, readNodeInfo(directory));
+  const std::string base = "http://" + info.api + "/client/v4";
+  return "export CLOUDFLARE_API_BASE_URL=" + base + "\nexport CLOUDFLARE_API_TOKEN=" + info.token +
+         "\nexport CLOUDFLARE_ACCOUNT_ID=" + info.accountId + "\nexport CLOUDFLARE_BASE_URL=" + base + "\n";
 }
 
 }  // namespace hf::server

@@ -15,6 +15,9 @@ class DirectoryLock final {
  public:
   // Makes DIR if need be. kAlreadyExists with the holder's process id when another server has it.
   static Result<std::unique_ptr<DirectoryLock>> take(const std::string& directory);
+  // For commands that only read: changes nothing on disk, shares DIR with others of its kind, keeps servers out.
+  // kNotFound when DIR is no directory that a server has used.
+  static Result<std::unique_ptr<DirectoryLock>> takeForReading(const std::string& directory);
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;
@@ -34,6 +37,8 @@ struct NodeInfo {
   std::string accountId;
   std::string token;
 };
+// kNotFound when no server has run with this DIR yet.
+Result<NodeInfo> readNodeInfo(const std::string& directory);
 Result<void> writeNodeInfo(const std::string& directory, const NodeInfo& info);
 
 // The lines that `holdfast env` prints. kNotFound when no server has run with this DIR yet.

@@ -4,6 +4,7 @@
 #include <uv.h>
 #include <v8.h>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -64,6 +65,14 @@ void runMain(const v8::FunctionCallbackInfo<v8::Value>& info) {
     const Result<std::string> lines = environmentLines(env->directory);
     std::fputs(lines ? lines->c_str() : ("holdfast: " + lines.error().message + "\n").c_str(), lines ? stdout : stderr);
     info.GetReturnValue().Set(lines ? 0 : kExitStartFailed);
+    return;
+  }
+  if (const auto* run = std::get_if<RunTool>(&command)) {
+    // Node's loop, which would hear of a signal, stands still meanwhile.
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
+    const int code = (*run)();
+    std::fflush(stdout);
+    info.GetReturnValue().Set(code);
     return;
   }
   auto& options = std::get<ServeOptions>(command);

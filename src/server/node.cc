@@ -23,6 +23,7 @@
 #include "net/event_loop.h"
 #include "net/http_server.h"
 #include "server/directory.h"
+#include "server/maintenance.h"
 #include "server/runtime_adapter.h"
 #include "storage/store.h"
 #include "worker/shards.h"
@@ -131,6 +132,13 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
                {.count = options_.shards, .runtimeSource = std::string(runtimeJs())}));
     shards_->start();
     runtime_ = std::make_unique<RuntimeAdapter>(*shards_, *store_, *catalog_, loop_);
+    maintenance_ = std::make_unique<NodeMaintenance>(NodeMaintenance::Dependencies{.disk = *disk_,
+                                                                                   .directory = options_.directory,
+                                                                                   .store = *store_,
+                                                                                   .catalog = *catalog_,
+                                                                                   .shards = *shards_,
+                                                                                   .control = loop_,
+                                                                                   .log = log_});
     runtime_->activate(catalog_->snapshot(), [this](Result<void> activated) {
       Result<void> listening = activated ? listen() : activated;
       if (listening || draining_) return;
@@ -163,7 +171,8 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
                                .domain = options_.domain,
                                .publicPort = port,
                                .version = kVersion,
-                               .health = [this] { return store_->health(); }});
+                               .health = [this] { return store_->health(); },
+                               .maintenance = maintenance_.get()});
     HF_TRY(options_.api.port, api_->start(options_.api.host, options_.api.port));
     HF_TRY_VOID(writeNodeInfo(options_.directory, {.api = options_.api.text(),
                                                    .listen = options_.listen.text(),
@@ -191,6 +200,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
       net::HttpServer* server = servers_[i].get();
       shards_->loop(i).post([this, server] { server->drain([this] { loop_.post([this] { drainedOne(); }); }); });
     }
+    if (maintenance_ != nullptr) maintenance_->cancelStreams();
     if (api_ != nullptr) api_->drain([this](Result<void>) { drainedOne(); });
     if (shards_ != nullptr) {
       shards_->drain(loop_, [this](Result<void>) { drainedOne(); });
@@ -211,6 +221,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
     }
     servers_.clear();
     if (store_ != nullptr) store_->stopJobs();
+    maintenance_.reset();  // its jobs may wait for a shard
     if (shards_ != nullptr) shards_->stop();
     api_.reset();
     runtime_.reset();
@@ -247,6 +258,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
   std::unique_ptr<js::Watchdog> watchdog_;
   std::unique_ptr<worker::Shards> shards_;
   std::unique_ptr<RuntimeAdapter> runtime_;
+  std::unique_ptr<NodeMaintenance> maintenance_;
   std::vector<std::unique_ptr<ShardTarget>> targets_;
   std::vector<std::unique_ptr<gateway::FrontDoor>> doors_;
   std::vector<std::unique_ptr<net::HttpServer>> servers_;

@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <map>
+#include <memory>
 #include <thread>
+
+#include "server/commands/command_line.h"
 
 namespace hf::server {
 namespace {
@@ -142,6 +145,9 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
       ->envname("HOLDFAST_DIR")
       ->capture_default_str();
 
+  // Two owners: this, and the command that is returned.
+  const auto tools = std::make_shared<ToolCommands>(app);
+
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);
@@ -150,11 +156,13 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
     app.exit(success, out, out);
     return Leave{.code = 0, .text = out.str()};
   } catch (const CLI::ParseError& error) {
-    const bool unknownCommand = !arguments.empty() && !arguments.front().starts_with('-') &&
-                                arguments.front() != "serve" && arguments.front() != "env";
+    const bool unknownCommand =
+        !arguments.empty() && !arguments.front().starts_with('-') &&
+        app.get_subcommands([&](const CLI::App* command) { return command->get_name() == arguments.front(); }).empty();
     return usage(unknownCommand ? "there is no command '" + arguments.front() + "'" : error.what());
   }
   if (envCommand->parsed()) return env;
+  if (RunTool run = tools->chosen()) return RunTool([tools, run = std::move(run)] { return run(); });
   const std::optional<std::chrono::seconds> retention = parseDuration(history);
   if (!retention) return usage("--history is a number with d, h, m or s behind it, or 0, got '" + history + "'");
   serve.historyRetention = *retention;

@@ -50,7 +50,10 @@ struct Leave {
   std::string text;
 };
 
-using Command = std::variant<ServeOptions, EnvOptions, Leave>;
+// Another command (commands/): runs it, on this thread, and gives the exit code.
+using RunTool = std::function<int()>;
+
+using Command = std::variant<ServeOptions, EnvOptions, Leave, RunTool>;
 
 // `arguments`: without the program's name. Each option of `serve` may also come from HOLDFAST_<NAME>.
 Command parseCommandLine(const std::vector<std::string>& arguments);

@@ -68,5 +68,31 @@ TEST(CommandLine, HelpAndVersionLeaveWithZero) {
   }
 }
 
+TEST(CommandLine, OperatorsCommandsAreUnderstoodAndExplained) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"ledger", "verify", "--json", "dir"},
+           {"ledger", "dump", "--object", "0a", "--from", "5", "--to", "9", "--records", "dir"},
+           {"object", "list", "--dir", "d", "--limit", "3", "Room"},
+           {"object", "export", "--url", "http://127.0.0.1:1", "--token", "t", "Room", "name", "file"},
+           {"object", "import", "--id", "Room", "name", "file"},
+           {"object", "sql", "--csv", "Room", "name", "SELECT 1"},
+           {"backup", "--with-token", "--progress", "dir", "dest"},
+           {"restore", "src", "dir"},
+           {"history", "dir"}}) {
+    EXPECT_TRUE(std::holds_alternative<RunTool>(parseCommandLine(arguments))) << arguments[0];
+  }
+  const Command help = parseCommandLine({"object", "export", "--help"});
+  const auto* leave = std::get_if<Leave>(&help);
+  ASSERT_NE(leave, nullptr);
+  EXPECT_EQ(leave->code, 0);
+  EXPECT_NE(leave->text.find("SYNOPSIS\n    holdfast object export"), std::string::npos);
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"ledger"}, {"object", "fly"}, {"backup", "only"}, {"object", "list", "--limit", "0", "Room"}}) {
+    const Command wrong = parseCommandLine(arguments);
+    ASSERT_TRUE(std::holds_alternative<Leave>(wrong)) << arguments[0];
+    EXPECT_EQ(std::get<Leave>(wrong).code, 2);
+  }
+}
+
 }  // namespace
 }  // namespace hf::server

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "storage/sql_error.h"
+#include "storage/sqlite_memory.h"
 
 namespace hf::storage {
 namespace {
@@ -19,8 +20,6 @@ const char* textOf(Internal which) {
       return "COMMIT";
     case Internal::kRollback:
       return "ROLLBACK";
-    case Internal::kHasTable:
-      return "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";
     case Internal::kGet:
       return "SELECT value FROM _cf_KV WHERE key = ?";
     case Internal::kPut:
@@ -47,6 +46,9 @@ const char* textOf(Internal which) {
       return "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? COLLATE NOCASE";
     case Internal::kInternalNames:
       return "SELECT count(*) FROM sqlite_schema WHERE lower(substr(name, 1, 4)) = '_cf_'";
+    case Internal::kDefaults:
+      return "SELECT DISTINCT x.dflt_value FROM sqlite_schema AS m, pragma_table_xinfo(m.name) AS x "
+             "WHERE m.type = 'table' AND m.rootpage > 0 AND m.sql LIKE '%default%(%' AND x.dflt_value LIKE '%(%'";
     case Internal::kCount:
       break;
   }
@@ -56,6 +58,8 @@ const char* textOf(Internal which) {
 
 // Instructions of SQLite's machine between two looks at the clock: under a millisecond.
 constexpr int kProgressSteps = 20'000;
+// And looks at how much a transaction has grown: a few steps may write megabytes.
+constexpr int kProgressStepsOfWrite = 1000;
 // Each costs a first touch microseconds: what can be is compiled in (third_party/CMakeLists.txt). With cache_spill off
 // a transaction grows beyond the cache and falls back.
 constexpr char kSettings[] =
@@ -65,6 +69,7 @@ constexpr char kSettings[] =
 }  // namespace
 
 Result<std::unique_ptr<Connection>> Connection::open(DatabaseFile& file, const Clock& clock) {
+  useBoundedMemory();
   std::unique_ptr<Connection> connection(new Connection(clock));
   HF_TRY(connection->db_, openConnection(file));
   HF_TRY_VOID(connection->configure());
@@ -95,6 +100,7 @@ Result<void> Connection::configure() {
                                      {SQLITE_LIMIT_WORKER_THREADS, 0}}) {
     sqlite3_limit(db_, limit, value);
   }
+  sqlite3_progress_handler(db_, kProgressSteps, onProgress, this);
   guard_.attach(db_);
   return {};
 }
@@ -152,9 +158,13 @@ Result<std::int64_t> Connection::number(Internal which) {
 Result<bool> Connection::hasTable(std::string_view name) {
   const std::string key(name);
   if (const auto it = tables_.find(key); it != tables_.end()) return it->second;
-  HF_TRY(const bool found, hasNamed(Internal::kHasTable, name));
-  tables_[key] = found;
-  return found;
+  // From the schema that SQLite holds in memory: no statement is compiled for it.
+  const int code =
+      sqlite3_table_column_metadata(db_, "main", key.c_str(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+  // SQLITE_ERROR says both "no such table" and that the schema could not be read, which the next statement says too.
+  if (code != SQLITE_OK && (code & 0xff) != SQLITE_ERROR) return std::unexpected(sqlError(db_, code));
+  tables_[key] = code == SQLITE_OK;
+  return code == SQLITE_OK;
 }
 
 Result<bool> Connection::hasNamed(Internal which, std::string_view name) {
@@ -184,6 +194,25 @@ Result<Prepared> Connection::prepareUser(std::string_view text, std::size_t from
   return prepared;
 }
 
+std::optional<Error> Connection::forbiddenDefault() {
+  Result<sqlite3_stmt*> statement = internal(Internal::kDefaults);
+  if (!statement) return statement.error();
+  std::optional<Error> found;
+  int code = SQLITE_OK;
+  while (!found && (code = stepTrusted(*statement)) == SQLITE_ROW) {
+    const std::string text = std::string("SELECT ") + reinterpret_cast<const char*>(sqlite3_column_text(*statement, 0));
+    sqlite3_stmt* raw = nullptr;
+    guard_.beginStatement();
+    if (const int refused = sqlite3_prepare_v2(db_, text.c_str(), -1, &raw, nullptr); refused != SQLITE_OK) {
+      found = sqlError(db_, refused);
+    }
+    sqlite3_finalize(raw);
+  }
+  if (code != SQLITE_ROW && code != SQLITE_DONE) found = sqlError(db_, code);
+  sqlite3_reset(*statement);
+  return found;
+}
+
 void Connection::learnIndexes(const Prepared& prepared) {
   const SqlGuard::Trusted trusted(guard_);
   for (const std::string& table : prepared.writtenTables) {
@@ -209,33 +238,56 @@ void Connection::learnIndexes(const Prepared& prepared) {
   }
 }
 
-int Connection::stepUser(const Prepared& prepared, std::uint64_t& rowsWritten) {
+int Connection::stepUser(const Prepared& prepared, WriteCount& written) {
   sqlite3_stmt* const statement = prepared.statement.get();
-  const bool writes = sqlite3_stmt_readonly(statement) == 0;
-  const sqlite3_int64 changesBefore = writes ? sqlite3_total_changes64(db_) : 0;
-  if (writes) {
+  stepWrites_ = sqlite3_stmt_readonly(statement) == 0;
+  overLimit_ = false;
+  const sqlite3_int64 changesBefore = stepWrites_ ? sqlite3_total_changes64(db_) : 0;
+  if (stepWrites_) {
     written_ = 0;
     learnIndexes(prepared);
     sqlite3_preupdate_hook(db_, onWrite, this);
   }
-  deadline_ = clock_.steady() + limits::kSqlStatementTimeMax;
-  sqlite3_progress_handler(db_, kProgressSteps, onProgress, this);
+  deadline_.reset();
+  isTimed_ = true;
+  if (stepWrites_) sqlite3_progress_handler(db_, kProgressStepsOfWrite, onProgress, this);
   guard_.beginStatement();
-  const int code = sqlite3_step(statement);
-  sqlite3_progress_handler(db_, 0, nullptr, nullptr);
-  if (writes) {
+  int code = SQLITE_OK;
+  {
+    const StatementMemory memory(limits::kStatementMemoryBytesMax);
+    code = sqlite3_step(statement);
+    if (stepWrites_ && memory.refused()) overLimit_ = true;
+  }
+  isTimed_ = false;
+  if (stepWrites_) {
+    sqlite3_progress_handler(db_, kProgressSteps, onProgress, this);
     sqlite3_preupdate_hook(db_, nullptr, nullptr);
-    // DELETE without WHERE empties a table at once, and the hook does not see its rows.
-    const auto changes = static_cast<std::uint64_t>(sqlite3_total_changes64(db_) - changesBefore);
-    rowsWritten += std::max(written_, changes);
+    written.entries += written_;
+    written.changes += static_cast<std::uint64_t>(sqlite3_total_changes64(db_) - changesBefore);
     if (prepared.changesSchema) indexes_.clear();
+    if (cacheBytes() > limits::kTransactionBytesMax) overLimit_ = true;
   }
   return code;
 }
 
+std::size_t Connection::cacheBytes() const {
+  int bytes = 0;
+  int highest = 0;
+  sqlite3_db_status(db_, SQLITE_DBSTATUS_CACHE_USED, &bytes, &highest, 0);
+  return static_cast<std::size_t>(bytes);
+}
+
+// A step's time begins with its first look at the clock: most steps are over before.
 int Connection::onProgress(void* self) {
-  const auto& connection = *static_cast<Connection*>(self);
-  return connection.clock_.steady() > connection.deadline_ ? 1 : 0;
+  auto& connection = *static_cast<Connection*>(self);
+  if (!connection.isTimed_) return 0;
+  if (connection.stepWrites_ && connection.cacheBytes() > limits::kTransactionBytesMax) {
+    connection.overLimit_ = true;
+    return 1;
+  }
+  const SteadyTime now = connection.clock_.steady();
+  if (!connection.deadline_) connection.deadline_ = now + limits::kSqlStatementTimeMax;
+  return now > *connection.deadline_ ? 1 : 0;
 }
 
 void Connection::onWrite(void* self, sqlite3* db, int operation, const char*, const char* table, sqlite3_int64,

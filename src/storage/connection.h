@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -28,7 +29,6 @@ enum class Internal : std::uint8_t {
   kBegin,
   kCommit,
   kRollback,
-  kHasTable,
   kHasIndex,
   kGet,
   kPut,
@@ -42,6 +42,7 @@ enum class Internal : std::uint8_t {
   kPageCount,
   kFreePages,
   kInternalNames,
+  kDefaults,
   kCount,
 };
 
@@ -82,8 +83,16 @@ class Connection final {
 
   // Compiles the next statement of a query. An empty `statement`: there was none.
   Result<Prepared> prepareUser(std::string_view text, std::size_t from);
+  // What user SQL may not do in the DEFAULT of some column, if there is such a column. SQLite compiles these without
+  // asking the guard, its own internal functions included.
+  std::optional<Error> forbiddenDefault();
   // Steps a user's statement within its time, counting what it writes.
-  int stepUser(const Prepared& prepared, std::uint64_t& rowsWritten);
+  int stepUser(const Prepared& prepared, WriteCount& written);
+  // The last stepUser, of a statement that writes, went beyond what a transaction may hold or a statement may take.
+  // Its transaction is to be rolled back.
+  [[nodiscard]] bool isOverLimit() const { return overLimit_; }
+  // Pages in memory, nearly all of them changed ones when there are many: changed pages stay until the commit.
+  [[nodiscard]] std::size_t cacheBytes() const;
 
  private:
   explicit Connection(const Clock& clock) : clock_(clock) {}
@@ -104,8 +113,12 @@ class Connection final {
   StatementCache cache_;
   std::array<StatementPtr, static_cast<std::size_t>(Internal::kCount)> internal_;
   std::unordered_map<std::string, bool> tables_;
-  SteadyTime deadline_;
+  // Of the user's step that runs.
+  bool isTimed_ = false;
+  std::optional<SteadyTime> deadline_;
   std::uint64_t written_ = 0;
+  bool stepWrites_ = false;
+  bool overLimit_ = false;
   // By table: the columns of each of its indexes. An index on an expression has none.
   std::unordered_map<std::string, std::vector<std::vector<int>>> indexes_;
 };

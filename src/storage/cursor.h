@@ -29,7 +29,7 @@ class SqlCursor final : public Cursor {
   [[nodiscard]] SqlView column(std::size_t index) const override;
   Result<void> advance() override;
   [[nodiscard]] std::uint64_t rowsRead() const override;
-  [[nodiscard]] std::uint64_t rowsWritten() const override { return rowsWritten_; }
+  [[nodiscard]] std::uint64_t rowsWritten() const override { return written_.rows(); }
 
   // The database goes, or all its contents: the statement is given up, and advance() answers `why`.
   void cancel(const Error& why);
@@ -51,7 +51,7 @@ class SqlCursor final : public Cursor {
   std::optional<Error> cancelled_;
   std::uint64_t rowsSeen_ = 0;
   std::uint64_t rowsRead_ = 0;
-  std::uint64_t rowsWritten_ = 0;
+  WriteCount written_;
   bool hasRow_ = false;
 };
 

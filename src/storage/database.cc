@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "storage/cursor.h"
 #include "storage/database_impl.h"
 #include "storage/sql_error.h"
@@ -108,6 +109,12 @@ Error DatabaseImpl::breakWith(Error why) {
   return why;
 }
 
+Error DatabaseImpl::breakFull() {
+  context_.log.warn("storage: a transaction is larger than " + std::to_string(limits::kTransactionBytesMax) + " bytes",
+                    {{"object", file_.overlay.object().id.hex()}});
+  return breakWith({Errc::kNoSpace, "database or disk is full: SQLITE_FULL"});
+}
+
 Error DatabaseImpl::statementFailed(int code) { return statementFailed(code, sqlError(connection_->db(), code)); }
 
 Error DatabaseImpl::statementFailed(int code, Error error) {
@@ -184,6 +191,7 @@ Result<void> DatabaseImpl::commitNow() {
       return std::unexpected(breakWith(std::move(error)));
     }
     transaction_ = Transaction::kNone;
+    unmeasuredBytes_ = 0;
   }
   if (file_.resetPending) {
     if (auto done = commitWithoutPages(file_); !done) {

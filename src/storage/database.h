@@ -4,6 +4,8 @@
 // Owns:    the connection, its statement cache and its overlay. Borrows the Store.
 // Turns:   the first write of a turn opens the implicit transaction; endTurn() commits it. An explicit
 //          transaction (beginTransaction) keeps endTurn() from committing until its root ends.
+// Limits:  a transaction holds limits::kTransactionBytesMax of changed pages, a statement takes
+//          limits::kStatementMemoryBytesMax of memory. Beyond, a write ends in SQLITE_FULL (critical).
 // Errors:  kSql with SQLite's text as spec 5.4 writes it; kInvalidArgument and kLimit with the spec's texts.
 //          After a failed commit, kNoSpace/kIo from a statement (critical, spec 3.5) or kLedgerPoisoned the
 //          database is broken: every later call returns the same error; the object must be reset.
@@ -62,9 +64,9 @@ struct ListEntry {
   Bytes value;
 };
 
-struct Alarm {
-  WallMs at = 0;
-};
+enum class Walk : std::uint8_t { kGoOn, kStop };
+// The views hold during the call, which must not use the database.
+using ListVisitor = std::function<Walk(std::string_view key, BytesView value)>;
 
 enum class DeleteAlarm : std::uint8_t { kNo, kYes };
 
@@ -76,7 +78,10 @@ class Database {
   virtual Result<std::optional<Bytes>> get(std::string_view key) = 0;
   virtual Result<void> put(std::string_view key, BytesView value) = 0;
   virtual Result<bool> remove(std::string_view key) = 0;  // true: it existed
-  virtual Result<std::vector<ListEntry>> list(const ListOptions& options) = 0;
+  // Entries in order, each as it is read, until `visit` answers kStop.
+  virtual Result<void> visit(const ListOptions& options, const ListVisitor& visit) = 0;
+  // All of them at once: for what is known to be small.
+  Result<std::vector<ListEntry>> list(const ListOptions& options);
   // Erases everything, SQL tables too; open cursors end with spec 4.3's error. Commits with the turn.
   virtual Result<void> deleteAll(DeleteAlarm deleteAlarm) = 0;
 

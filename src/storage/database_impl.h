@@ -55,7 +55,7 @@ class DatabaseImpl final : public Database {
   Result<std::optional<Bytes>> get(std::string_view key) override;
   Result<void> put(std::string_view key, BytesView value) override;
   Result<bool> remove(std::string_view key) override;
-  Result<std::vector<ListEntry>> list(const ListOptions& options) override;
+  Result<void> visit(const ListOptions& options, const ListVisitor& visit) override;
   Result<void> deleteAll(DeleteAlarm deleteAlarm) override;
 
   Result<std::optional<WallMs>> alarm() override;
@@ -107,7 +107,11 @@ class DatabaseImpl final : public Database {
   Result<std::optional<WallMs>> storedAlarm();
 
   Result<void> runQuery(Query& query, std::size_t& last);
-  Result<int> stepGuarded(const Prepared& prepared, std::uint64_t& rowsWritten);
+  Result<int> stepGuarded(const Prepared& prepared, WriteCount& written);
+  // The transaction is beyond its limit: it ends, and the object is reset.
+  Error breakFull();
+  // A write of ours that may have changed so many bytes. Measures now and then, because that costs something.
+  Result<void> countBytes(std::size_t bytes);
 
   const DatabaseContext context_;
   const std::string name_;
@@ -123,6 +127,8 @@ class DatabaseImpl final : public Database {
   bool alarmTouched_ = false;
   // Of the connection that releaseMemory() closed.
   std::int64_t lastInsertRowid_ = 0;
+  // Written since the transaction's size was last looked at.
+  std::size_t unmeasuredBytes_ = 0;
   std::uint32_t explicitDepth_ = 0;
   std::uint32_t syncDepth_ = 0;
 };

@@ -15,6 +15,9 @@ constexpr char kKvTable[] = "_cf_KV";
 constexpr char kMetadataTable[] = "_cf_METADATA";
 constexpr char kMakeMetadata[] = "CREATE TABLE IF NOT EXISTS _cf_METADATA (key INTEGER PRIMARY KEY, value BLOB)";
 
+// Writes of ours between two looks at the size of their transaction.
+constexpr std::size_t kMeasuredBytes = 1024 * 1024;
+
 // Resets at the end of the call: a statement that is not reset holds its bindings' memory and its read transaction.
 class Scope final {
  public:
@@ -41,10 +44,11 @@ int bindBlob(sqlite3_stmt* statement, int index, BytesView bytes) {
   return sqlite3_bind_blob64(statement, index, bytes.data(), bytes.size(), SQLITE_STATIC);
 }
 
-Bytes columnBytes(sqlite3_stmt* statement, int index) {
+// Until the statement's next step.
+BytesView columnView(sqlite3_stmt* statement, int index) {
   const auto* data = static_cast<const std::uint8_t*>(sqlite3_column_blob(statement, index));
-  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement, index));
-  return data == nullptr ? Bytes() : Bytes(data, data + size);
+  return data == nullptr ? BytesView()
+                         : BytesView(data, static_cast<std::size_t>(sqlite3_column_bytes(statement, index)));
 }
 
 // The smallest text greater than every text with this prefix; nullopt if there is none.
@@ -76,8 +80,10 @@ Result<std::optional<Bytes>> DatabaseImpl::get(std::string_view key) {
   const Scope scope(statement);
   bindText(statement, 1, key);
   switch (const int code = connection_->stepTrusted(statement); code) {
-    case SQLITE_ROW:
-      return columnBytes(statement, 0);
+    case SQLITE_ROW: {
+      const BytesView value = columnView(statement, 0);
+      return Bytes(value.begin(), value.end());
+    }
     case SQLITE_DONE:
       return std::nullopt;
     default:
@@ -106,6 +112,14 @@ Result<void> DatabaseImpl::put(std::string_view key, BytesView value) {
     code = connection_->stepTrusted(statement);
   }
   if (code != SQLITE_DONE) return std::unexpected(statementFailed(code));
+  return countBytes(key.size() + value.size() + kPageBytes);
+}
+
+Result<void> DatabaseImpl::countBytes(std::size_t bytes) {
+  unmeasuredBytes_ += bytes;
+  if (unmeasuredBytes_ < kMeasuredBytes) return {};
+  unmeasuredBytes_ = 0;
+  if (connection_->cacheBytes() > limits::kTransactionBytesMax) return std::unexpected(breakFull());
   return {};
 }
 
@@ -124,20 +138,30 @@ Result<bool> DatabaseImpl::remove(std::string_view key) {
     code = connection_->stepTrusted(statement);
   }
   if (code != SQLITE_DONE) return std::unexpected(statementFailed(code));
-  return sqlite3_changes64(connection_->db()) > 0;
+  const bool existed = sqlite3_changes64(connection_->db()) > 0;
+  HF_TRY_VOID(countBytes(kPageBytes));
+  return existed;
 }
 
-Result<std::vector<ListEntry>> DatabaseImpl::list(const ListOptions& options) {
+Result<std::vector<ListEntry>> Database::list(const ListOptions& options) {
+  std::vector<ListEntry> entries;
+  HF_TRY_VOID(visit(options, [&](std::string_view key, BytesView value) {
+    entries.push_back({.key = std::string(key), .value = Bytes(value.begin(), value.end())});
+    return Walk::kGoOn;
+  }));
+  return entries;
+}
+
+Result<void> DatabaseImpl::visit(const ListOptions& options, const ListVisitor& visit) {
   HF_TRY_VOID(usable());
   if (options.start && options.startAfter) {
     return fail(Errc::kInvalidArgument, "list() cannot be called with both start and startAfter values.");
   }
   if (options.limit && *options.limit == 0) return fail(Errc::kInvalidArgument, "List limit must be positive.");
-  std::vector<ListEntry> entries;
-  if (isEmpty()) return entries;
+  if (isEmpty()) return {};
   HF_TRY_VOID(readable());
   HF_TRY(const bool exists, connection_->hasTable(kKvTable));
-  if (!exists) return entries;
+  if (!exists) return {};
 
   std::string from = options.start.value_or(options.startAfter ? *options.startAfter + '\0' : "");
   from = std::max(from, options.prefix);
@@ -155,11 +179,11 @@ Result<std::vector<ListEntry>> DatabaseImpl::list(const ListOptions& options) {
     sqlite3_bind_int64(statement, 2, limited ? static_cast<sqlite3_int64>(*options.limit) : -1);
     if (below) bindText(statement, 3, *below);
     while ((code = connection_->stepTrusted(statement)) == SQLITE_ROW) {
-      entries.push_back({.key = std::string(asText(columnBytes(statement, 0))), .value = columnBytes(statement, 1)});
+      if (visit(asText(columnView(statement, 0)), columnView(statement, 1)) == Walk::kStop) return {};
     }
   }
   if (code != SQLITE_DONE) return std::unexpected(statementFailed(code));
-  return entries;
+  return {};
 }
 
 Result<void> DatabaseImpl::deleteAll(DeleteAlarm deleteAlarm) {

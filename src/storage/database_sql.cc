@@ -47,6 +47,8 @@ SqlView viewOf(sqlite3_stmt* statement, int index) {
   }
 }
 
+bool mentionsDefault(sqlite3_stmt* statement) { return sqlite3_strlike("%default%", sqlite3_sql(statement), 0) == 0; }
+
 SqlValue valueOf(const SqlView& view) {
   struct Copier {
     SqlValue operator()(SqlNull null) const { return null; }
@@ -109,25 +111,30 @@ Result<void> DatabaseImpl::runQuery(Query& query, std::size_t& last) {
                   "When executing multiple SQL statements in a single call, only the last statement can have "
                   "parameters.");
     }
-    std::uint64_t rowsWritten = 0;
-    const Result<int> code = stepGuarded(prepared, rowsWritten);
+    WriteCount written;
+    const Result<int> code = stepGuarded(prepared, written);
     if (!code) return std::unexpected(code.error());
     sqlite3_reset(prepared.statement.get());
   }
 }
 
 // SQLITE_ROW or SQLITE_DONE, or the error; the statement is reset after an error.
-Result<int> DatabaseImpl::stepGuarded(const Prepared& prepared, std::uint64_t& rowsWritten) {
+Result<int> DatabaseImpl::stepGuarded(const Prepared& prepared, WriteCount& written) {
   sqlite3_stmt* const statement = prepared.statement.get();
   const bool writes = sqlite3_stmt_readonly(statement) == 0;
   if (writes) HF_TRY_VOID(writable());
   const bool checksNames = prepared.altersTable && writes;
+  const bool checksDefaults = prepared.changesSchema && writes && mentionsDefault(statement);
   std::int64_t namesBefore = 0;
   if (checksNames) {
     HF_TRY(namesBefore, connection_->number(Internal::kInternalNames));
-    HF_TRY_VOID(runStep("SAVEPOINT _cf_guard"));
   }
-  const int code = connection_->stepUser(prepared, rowsWritten);
+  if (checksNames || checksDefaults) HF_TRY_VOID(runStep("SAVEPOINT _cf_guard"));
+  const int code = connection_->stepUser(prepared, written);
+  if (connection_->isOverLimit()) {
+    sqlite3_reset(statement);
+    return std::unexpected(breakFull());
+  }
   if (code != SQLITE_ROW && code != SQLITE_DONE) {
     std::optional<Error> error;
     if (connection_->guard().refusal()) {
@@ -136,17 +143,22 @@ Result<int> DatabaseImpl::stepGuarded(const Prepared& prepared, std::uint64_t& r
       error = sqlError(connection_->db(), code, WithOffset::kYes);
     }
     sqlite3_reset(statement);
-    if (checksNames && sqlite3_get_autocommit(connection_->db()) == 0) {
+    if ((checksNames || checksDefaults) && sqlite3_get_autocommit(connection_->db()) == 0) {
       HF_TRY_VOID(runStep("ROLLBACK TO _cf_guard;RELEASE _cf_guard"));
     }
     return std::unexpected(statementFailed(code, *std::move(error)));
   }
-  if (checksNames) {
-    HF_TRY(const std::int64_t namesAfter, connection_->number(Internal::kInternalNames));
-    if (namesAfter != namesBefore) {
+  if (checksNames || checksDefaults) {
+    std::optional<Error> forbidden;
+    if (checksNames) {
+      HF_TRY(const std::int64_t namesAfter, connection_->number(Internal::kInternalNames));
+      if (namesAfter != namesBefore) forbidden = Error{Errc::kSql, "not authorized: SQLITE_AUTH"};
+    }
+    if (checksDefaults && !forbidden) forbidden = connection_->forbiddenDefault();
+    if (forbidden) {
       sqlite3_reset(statement);
       HF_TRY_VOID(runStep("ROLLBACK TO _cf_guard;RELEASE _cf_guard"));
-      return fail(Errc::kSql, "not authorized: SQLITE_AUTH");
+      return std::unexpected(*std::move(forbidden));
     }
     HF_TRY_VOID(runStep("RELEASE _cf_guard"));
   }
@@ -155,11 +167,11 @@ Result<int> DatabaseImpl::stepGuarded(const Prepared& prepared, std::uint64_t& r
 
 Result<std::uint64_t> DatabaseImpl::databaseSize() {
   HF_TRY_VOID(usable());
-  if (isEmpty()) return 0;
+  if (isEmpty()) return kPageBytes;  // what SQLite says of a database that nobody has written
   HF_TRY_VOID(readable());
   HF_TRY(const std::int64_t pages, connection_->number(Internal::kPageCount));
   HF_TRY(const std::int64_t freePages, connection_->number(Internal::kFreePages));
-  return static_cast<std::uint64_t>(pages - freePages) * kPageBytes;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(pages - freePages, 1)) * kPageBytes;
 }
 
 // --- cursors
@@ -187,7 +199,7 @@ Result<void> SqlCursor::start() {
 
 Result<void> SqlCursor::step() {
   hasRow_ = false;
-  Result<int> code = database_->stepGuarded(query_.statements.back(), rowsWritten_);
+  Result<int> code = database_->stepGuarded(query_.statements.back(), written_);
   if (!code) {
     finish();
     return std::unexpected(code.error());

@@ -100,16 +100,18 @@ bool isAllowedModule(const char* module) {
 }
 
 int authorizeTrampoline(void* guard, int action, const char* first, const char* second, const char* schema,
-                        const char*) {
-  return static_cast<SqlGuard*>(guard)->authorize(action, first, second, schema);
+                        const char* trigger) {
+  return static_cast<SqlGuard*>(guard)->authorize(action, first, second, schema, trigger);
 }
 
 }  // namespace
 
 void SqlGuard::attach(sqlite3* db) { sqlite3_set_authorizer(db, authorizeTrampoline, this); }
 
-int SqlGuard::authorize(int action, const char* first, const char* second, const char* schema) {
-  if (trusted_) return SQLITE_OK;
+int SqlGuard::authorize(int action, const char* first, const char* second, const char* schema, const char* trigger) {
+  // A user's table may refer to one of ours with ON DELETE CASCADE, and have triggers, which are then part of our
+  // statement.
+  if (trusted_ && trigger == nullptr) return SQLITE_OK;
   const auto allowIf = [](bool allowed) { return allowed ? SQLITE_OK : SQLITE_DENY; };
   // ALTER TABLE puts the schema first, and here the column that DROP COLUMN takes away.
   if (schema != nullptr && std::string_view(schema) != "main" && action != SQLITE_ALTER_TABLE) {
@@ -148,7 +150,8 @@ int SqlGuard::authorize(int action, const char* first, const char* second, const
     case SQLITE_ALTER_TABLE:  // the schema, then the table
       altersTable_ = true;
       changesSchema_ = true;
-      return allowIf(!isInternalName(second) && (first == nullptr || std::string_view(first) == "main"));
+      return allowIf(!isInternalName(second) && !isInternalName(schema) &&
+                     (first == nullptr || std::string_view(first) == "main"));
     case SQLITE_CREATE_VTABLE:
       return allowIf(!isInternalName(first) && isAllowedModule(second));
     case SQLITE_DROP_VTABLE:

@@ -46,7 +46,8 @@ class SqlGuard final {
   // What the statement, triggers included, may write.
   [[nodiscard]] std::vector<std::string> takeWrittenTables() { return std::move(writtenTables_); }
 
-  int authorize(int action, const char* first, const char* second, const char* schema);
+  // `trigger`: the trigger or view that asks, or null.
+  int authorize(int action, const char* first, const char* second, const char* schema, const char* trigger);
 
  private:
   bool trusted_ = false;

@@ -391,5 +391,30 @@ TEST_F(SqlTest, ManyQueriesAreForgottenInTurn) {
   EXPECT_EQ(run("SELECT 1"), "1");
 }
 
+// Our statement deletes a key, which deletes a row of the user's, which runs a trigger of the user's.
+TEST_F(SqlTest, ATriggerBehindAReferenceToOurTableIsStillTheUsers) {
+  auto& db = db_;
+  must(db->put("a", asBytes("1")));
+  must(db->put("b", asBytes("2")));
+  must(db->setAlarm(5000));
+  must(db->endTurn());
+  EXPECT_EQ(sql(*db, "PRAGMA foreign_keys = OFF"), "");
+  EXPECT_EQ(sql(*db, "CREATE TABLE f(x REFERENCES _cf_KV(key) ON DELETE CASCADE); INSERT INTO f VALUES ('a')"), "");
+  must(db->endTurn());
+  EXPECT_EQ(sql(*db, "PRAGMA foreign_keys = ON"), "");
+  must(db->endTurn());
+  for (const char* trigger : {"UPDATE _cf_METADATA SET value = NULL", "DELETE FROM _cf_KV WHERE key = 'b'",
+                              "INSERT INTO f SELECT key FROM _cf_KV", "SELECT sqlite_version()"}) {
+    EXPECT_EQ(sql(*db, std::string("CREATE TRIGGER g AFTER DELETE ON f BEGIN ") + trigger + "; END"), "");
+    EXPECT_NE(db->remove("a").error().message.find("SQLITE_"), std::string::npos) << trigger;
+    EXPECT_EQ(sql(*db, "DROP TRIGGER g"), "");
+    must(db->endTurn());
+    EXPECT_EQ(kv(*db, "b"), "2");
+    EXPECT_EQ(must(db->alarm()), 5000);
+  }
+  EXPECT_EQ(must(db->remove("a")), true);
+  EXPECT_EQ(sql(*db, "SELECT count(*) FROM f"), "0");
+}
+
 }  // namespace
 }  // namespace hf::storage

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <string>
@@ -17,6 +18,14 @@ struct FinalizeStatement {
   void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 };
 using StatementPtr = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+
+// What a statement has written so far. A write with RETURNING is stepped more than once, and SQLite reports its changes
+// with the last step.
+struct WriteCount {
+  std::uint64_t entries = 0;  // rows and index entries that the hook has seen
+  std::uint64_t changes = 0;  // as SQLite counts them: DELETE without WHERE empties a table past the hook
+  [[nodiscard]] std::uint64_t rows() const { return entries > changes ? entries : changes; }
+};
 
 // One statement of a query.
 struct Prepared {

@@ -133,6 +133,47 @@ void sqlSelectRow(benchmark::State& state) {
 }
 BENCHMARK(sqlSelectRow);
 
+constexpr int kRows = 1000;
+
+void kvListRows(benchmark::State& state) {
+  Bench bench;
+  Database& db = bench.open(1);
+  for (int i = 0; i < kRows; i++) must(db.put("key-" + std::to_string(i), asBytes("a message of some words")));
+  must(db.endTurn());
+  for (auto _ : state) benchmark::DoNotOptimize(must(db.list({})));
+}
+BENCHMARK(kvListRows);
+
+void sqlSelectRows(benchmark::State& state) {
+  Bench bench;
+  Database& db = bench.open(1);
+  must(db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)", {}));
+  for (int i = 0; i < kRows; i++) must(db.exec("INSERT INTO t (text) VALUES ('a message of some words')", {}));
+  must(db.endTurn());
+  for (auto _ : state) {
+    const auto cursor = must(db.exec("SELECT id, text FROM t", {}));
+    while (cursor->hasRow()) {
+      benchmark::DoNotOptimize(cursor->column(0));
+      benchmark::DoNotOptimize(cursor->column(1));
+      must(cursor->advance());
+    }
+  }
+}
+BENCHMARK(sqlSelectRows);
+
+// Opened and read as after a long time: nothing of it is kept.
+void connectAndGet(benchmark::State& state) {
+  Bench bench;
+  Database& db = bench.open(1);
+  must(db.put("count", asBytes("1")));
+  must(db.endTurn());
+  for (auto _ : state) {
+    db.releaseMemory();
+    benchmark::DoNotOptimize(must(db.get("count")));
+  }
+}
+BENCHMARK(connectAndGet);
+
 void firstTouch(benchmark::State& state) {
   const std::size_t before = residentBytes();
   Bench bench;

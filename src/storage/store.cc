@@ -16,11 +16,16 @@
 #include "storage/past_state.h"
 #include "storage/restoration.h"
 #include "storage/store_impl.h"
+#include "storage/store_tools.h"
 
 namespace hf::storage {
 namespace {
 
-class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner, public ledger::Replayer {
+class StoreImpl final : public Store,
+                        public StoreTools,
+                        public OverlaySource,
+                        public DatabaseOwner,
+                        public ledger::Replayer {
  public:
   StoreImpl(Disk& disk, const Clock& clock, const Log& log, const StoreOptions& options)
       : disk_(disk),
@@ -202,6 +207,7 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
   }
 
   ledger::Ledger& ledger() override { return *ledger_; }
+  StoreTools& tools() override { return *this; }
 
   // In turns, so that none waits until the others have nothing to do.
   bool step() override {
@@ -221,6 +227,49 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     HF_CHECK(openCount() == 0, "databases are closed before their store");
     checkpointer_->stop();
     return checkpointer_->run();
+  }
+
+  // --- StoreTools
+
+  Result<std::uint64_t> copyObject(const ObjectKey& object, File& out, const ObjectImage::Progress& progress) override {
+    std::uint64_t bytes = 0;
+    HF_TRY_VOID(checkpointer_->runExclusive([&]() -> Result<void> {
+      HF_TRY(const ObjectImage image, imageOf(object));
+      if (image.pageCount() == 0) return fail(Errc::kNotFound, "the object stores nothing");
+      // What is copied must not be gone after a power loss.
+      HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
+      bytes = image.bytes();
+      return image.copyTo(out, progress);
+    }));
+    return bytes;
+  }
+
+  Result<std::uint64_t> objectBytes(const ObjectKey& object) override {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto it = objects_.find(object);
+      if (it != objects_.end() && (it->second.overlay->isFileKnown() || it->second.overlay->pageCount() > 0)) {
+        return std::uint64_t{it->second.overlay->pageCount()} * kPageBytes;
+      }
+    }
+    HF_TRY(const std::optional<std::uint32_t> pages, files_.pageCount(object, ObjectFiles::Completeness::kComplete));
+    return std::uint64_t{pages.value_or(0)} * kPageBytes;
+  }
+
+  std::map<ObjectId, std::string> alarmNames(const NamespaceId& ns) override {
+    std::map<ObjectId, std::string> names;
+    for (ScheduledAlarm& alarm : context_.alarms.all()) {
+      if (alarm.object.ns == ns && !alarm.objectName.empty()) names[alarm.object.id] = std::move(alarm.objectName);
+    }
+    return names;
+  }
+
+  Result<std::unique_ptr<ObjectHold>> hold(const ObjectKey& object) override {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slotOf(object);
+    if (slot.isOpen) return fail(Errc::kAlreadyExists, "the storage of this Durable Object is in use");
+    slot.isOpen = true;
+    return std::make_unique<Hold>(*this, slot.overlay);
   }
 
   // --- DatabaseOwner
@@ -323,6 +372,38 @@ class StoreImpl final : public Store, public OverlaySource, public DatabaseOwner
     bool isOpen = false;
   };
   using Objects = std::map<ObjectKey, Slot>;
+
+  class Hold final : public ObjectHold {
+   public:
+    Hold(StoreImpl& store, std::shared_ptr<Overlay> overlay) : store_(store), overlay_(std::move(overlay)) {}
+    ~Hold() override { store_.onDatabaseClosed(overlay_->object()); }
+    Result<void> replace(std::vector<NumberedPage> pages, const ledger::AlarmChange& alarm) override {
+      const auto pageCount = static_cast<std::uint32_t>(pages.size());
+      HF_TRY(const ledger::Position end,
+             overlay_->commit({.pages = std::move(pages), .pageCount = pageCount, .reset = true, .alarm = alarm}));
+      return store_.ledger_->waitDurable(end);
+    }
+
+   private:
+    StoreImpl& store_;
+    // Two owners, as with an open database: this and the table.
+    const std::shared_ptr<Overlay> overlay_;
+  };
+
+  // While no round runs.
+  Result<ObjectImage> imageOf(const ObjectKey& object) {
+    std::shared_ptr<Overlay> overlay;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto it = objects_.find(object); it != objects_.end()) overlay = it->second.overlay;
+    }
+    if (overlay != nullptr) {
+      if (overlay->isDirty()) return ObjectImage(files_, object, overlay->peek());
+      if (overlay->isFileKnown()) return ObjectImage(files_, object, overlay->pageCount());
+    }
+    HF_TRY(const std::optional<std::uint32_t> pages, files_.pageCount(object, ObjectFiles::Completeness::kComplete));
+    return ObjectImage(files_, object, pages.value_or(0));
+  }
 
   Objects::iterator firstOf(const NamespaceId& ns) { return objects_.lower_bound(ObjectKey{.ns = ns, .id = {}}); }
 

@@ -56,6 +56,7 @@ struct RestoreRequested {
   std::string undo;           // the bookmark of what will have been there before it
   ledger::Position position;  // the request is durable when the ledger is up to here
 };
+class StoreTools;
 
 class Store {
  public:
@@ -97,6 +98,8 @@ class Store {
   [[nodiscard]] virtual std::optional<HistoryStats> historyStats() = 0;
 
   virtual ledger::Ledger& ledger() = 0;
+  // What operators' tools ask for (store_tools.h).
+  virtual StoreTools& tools() = 0;
 
   // StoreOptions::drive kSteps: one piece of the work of all threads. False: there is none.
   virtual bool step() = 0;

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/page_checksum.h"
+#include "storage/sqlite_memory.h"
 
 namespace hf::storage {
 namespace {
@@ -239,6 +240,7 @@ Result<sqlite3*> openConnection(DatabaseFile& file) {
 }
 
 Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
+  useBoundedMemory();
   sqlite3* db = nullptr;
   unsigned char* image = nullptr;
   sqlite3_int64 size = 0;

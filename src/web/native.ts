@@ -67,6 +67,7 @@ export interface ListArguments {
   prefix: string | undefined;
   reverse: boolean;
   limit: number | undefined;
+  bytesMax: number | undefined; // no further entry once keys and values have come to this
 }
 
 export interface Native {
@@ -277,6 +278,8 @@ export interface Runtime {
   codeUpdated(mode: 'deferred' | 'now', deadline: number): void;
   // The namespaces were deleted: reset their objects.
   namespacesDeleted(namespaces: string[]): void;
+  // The object's storage is about to be replaced from outside: reset it.
+  storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.

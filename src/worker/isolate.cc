@@ -545,6 +545,17 @@ void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
   });
 }
 
+void Isolate::storageReplaced(const ObjectKey& object, Task then) {
+  if (isSuspended()) {
+    return afterTurn([this, object, then = std::move(then)]() mutable { storageReplaced(object, std::move(then)); });
+  }
+  tellRuntime("storageReplaced", [&](v8::Isolate* isolate, auto& out) {
+    out.push_back(js::string(isolate, object.ns.hex()));
+    out.push_back(js::string(isolate, object.id.hex()));
+  });
+  then();
+}
+
 void Isolate::failDatabases(const Error& why) {
   for (const actor::DatabaseHandle database : databases_.handles()) failed_.emplace_back(database, why);
   if (failed_.empty() || condemned_ || inside_) return;

@@ -54,6 +54,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
   void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
+  void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.
   void failDatabases(const Error& why);
   void drain(Task done);

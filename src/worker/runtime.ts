@@ -118,6 +118,11 @@ export function namespacesDeleted(namespaces: string[]): void {
   resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
 }
 
+export function storageReplaced(ns: string, id: string): void {
+  const container = actorClasses.get(ns)?.containers.get(id);
+  container?.break(failure('Durable Object reset because its storage was replaced.', { durableObjectReset: true }), { disconnected: true });
+}
+
 export function activity(): number {
   let count = contextCount();
   actorClasses.forEach((actorClass) => {

@@ -157,6 +157,15 @@ void Shard::resetNamespaces(const std::vector<NamespaceId>& namespaces) {
   }
 }
 
+void Shard::resetObject(const ObjectKey& object, Task then) {
+  if (const auto owner = actors_.ownerOf(object)) {
+    if (const auto it = isolates_.find(*owner); it != isolates_.end()) {
+      return it->second->storageReplaced(object, std::move(then));
+    }
+  }
+  then();
+}
+
 void Shard::dispose(IsolateAddress address) {
   loop_.post([this, address] { free(address); });
 }

@@ -71,6 +71,8 @@ class Shard final : public ledger::DurabilityListener {
   void activate(catalog::SnapshotPtr snapshot);
   Result<CheckReport> check(std::shared_ptr<const catalog::Version> version, catalog::SnapshotPtr snapshot);
   void resetNamespaces(const std::vector<NamespaceId>& namespaces);
+  // Resets the object if it lives here; then runs `then`, in a task in which no JavaScript comes before it.
+  void resetObject(const ObjectKey& object, Task then);
   void drain(Task done);
   // Frees every isolate.
   void clear();

@@ -102,6 +102,17 @@ class ShardsImpl final : public Shards, public ShardGroup {
     });
   }
 
+  void resetObject(const ObjectKey& object, Task then) override {
+    Shard* shard = shards_[actor::shardOfObject(object.id, options_.count)].get();
+    shard->loop().post(
+        [shard, object, then = std::move(then)]() mutable { shard->resetObject(object, std::move(then)); });
+  }
+
+  void setAlarm(const ObjectKey& object, std::optional<WallMs> at, std::string name) override {
+    Shard* shard = shards_[actor::shardOfObject(object.id, options_.count)].get();
+    shard->loop().post([shard, object, at, name = std::move(name)] { shard->alarmStored(object, at, name); });
+  }
+
   void drain(Executor& control, Completion<Result<void>> done) override {
     onEveryShard(control, std::move(done), [](Shard& shard, Task answer) { shard.drain(std::move(answer)); });
   }

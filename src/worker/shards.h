@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,11 @@ class Shards {
   // Resets the namespaces' objects and forgets their alarms.
   virtual void resetNamespaces(std::vector<NamespaceId> namespaces, Executor& control,
                                Completion<Result<void>> done) = 0;
+  // Resets the object, wherever it lives, and runs `then` on its shard before anything else can open its storage: what
+  // takes hold of the storage there (storage::StoreTools::hold) has it. Any thread.
+  virtual void resetObject(const ObjectKey& object, Task then) = 0;
+  // The object's alarm is now `at`, committed by somebody else than itself. Any thread.
+  virtual void setAlarm(const ObjectKey& object, std::optional<WallMs> at, std::string name) = 0;
   // Waits until running requests, objects' events and background tasks have ended.
   virtual void drain(Executor& control, Completion<Result<void>> done) = 0;
   // Frees every isolate (databases close) and joins the threads.

@@ -210,6 +210,7 @@ const native = {
     post({ kind: 'released', id });
   },
 
+  restorePending: () => false, // point-in-time recovery is tested with the real server (bookmarks.test.mjs)
   databaseOpen: (ns, id) => {
     if (!owned.has(ns + id)) throw new Error('opened without a claim');
     const handle = nextHandle++;
@@ -258,12 +259,13 @@ const native = {
     return d.sqlite.prepare('DELETE FROM _cf_KV WHERE key = ?').run(key).changes > 0;
   },
   kvDeleteMany: (db, keys) => keys.filter((key) => native.kvDelete(db, key)).length,
-  kvList: (db, { start, startAfter, end, prefix, reverse, limit }) => {
+  kvList: (db, { start, startAfter, end, prefix, reverse, limit, bytesMax }) => {
     const rows = database(db).sqlite.prepare('SELECT key, value FROM _cf_KV ORDER BY key').all();
     let kept = rows.filter(({ key }) => (start === undefined || key >= start) && (startAfter === undefined || key > startAfter) &&
       (end === undefined || key < end) && (prefix === undefined || key.startsWith(prefix)));
     if (reverse) kept.reverse();
     if (limit !== undefined) kept = kept.slice(0, limit);
+    if (bytesMax !== undefined) kept = kept.slice(0, 3);
     return kept.flatMap(({ key, value }) => [key, deserialize(value)]);
   },
   kvDeleteAll: (db, withAlarm) => {

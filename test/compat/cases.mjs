@@ -1,5 +1,6 @@
 // What is compared. `main` runs in the stateless handler; other functions run inside an object of class Subject, through
 // `inside(part, ...args)`. Nothing here may depend on which runtime it is.
+import { storageCases } from './storage_cases.mjs';
 
 const both = (name, parts) => ({
   ...parts,
@@ -768,4 +769,4 @@ const definitions = {
   }),
 };
 
-export const cases = definitions;
+export const cases = { ...definitions, ...storageCases };

@@ -1,9 +1,12 @@
 // Where Holdfast is meant to differ from the workerd binary: case name -> [reason, what Holdfast answers].
 // A case listed here fails when Holdfast no longer differs in this way, so that the table stays true.
+import { storageDifferences } from './storage_differences.mjs';
+
 const noTransactions =
   'To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will automatically roll back on exceptions, and because it interacts correctly with Durable Objects\' automatic atomic write coalescing.';
 
 export const differences = {
+  ...storageDifferences,
   'id: get refuses an id of another namespace': [
     'workerd makes a stub that no call can succeed with; we say at once what is wrong, with the text of idFromString()',
     { value: { error: { name: 'TypeError', message: 'Durable Object ID is not valid for this namespace.' } } },

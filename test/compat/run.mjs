@@ -16,7 +16,8 @@ export const services = { SELF: '', NAMED: 'Named' };
 
 export async function modules() {
   const read = (name) => readFile(new URL(name, import.meta.url), 'utf8');
-  return { 'worker.mjs': await read('./worker.mjs'), 'cases.mjs': await read('./cases.mjs') };
+  const names = ['worker.mjs', 'cases.mjs', 'storage_cases.mjs'];
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(`./${name}`)])));
 }
 
 export async function deployTo(holdfast) {
