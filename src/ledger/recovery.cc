@@ -185,7 +185,7 @@ Result<LiveLedger> readLive(Disk& disk, const std::string& directory) {
   for (const Found& found : all) {
     if (found.header) ledger.lastSequence = std::max(ledger.lastSequence, found.header->sequence);
   }
-  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark.retired));
+  HF_TRY(std::vector<Found> live, takeLive(all, ledger.mark));
   for (Found& found : live) ledger.live.push_back({.file = std::move(found.file), .header = *found.header});
   ledger.spares = all.size();
   return ledger;
