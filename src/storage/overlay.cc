@@ -176,6 +176,8 @@ void Overlay::replay(const ledger::RecoveredUndo& undo) {
   const std::lock_guard lock(mutex_);
   // A file that was completed, and nothing has been committed since.
   if (isClean()) return;
+  // The file went with a deletion of the namespace that recovery carries out again: the object begins without one.
+  if (fileKnown_) return;
   if (saved_ == nullptr || undo.from != dirtySince_) {
     // The checkpoint before this one was completed.
     saved_ = std::make_unique<Saved>();
