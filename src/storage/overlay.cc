@@ -121,7 +121,7 @@ bool Overlay::isFileKnown() const {
 Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
   const std::lock_guard lock(mutex_);
   if (isClean()) beginDirty(commit.end);
-  if (commit.reset && !sabotages(Sabotage::kResetIgnored)) {
+  if (commit.reset) {
     clearPages();
     fileCounts_ = false;
     generation_++;
@@ -139,7 +139,7 @@ Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
     HF_TRY_VOID(found.applyTo(*page));
     entry = {.page = std::move(page), .isBase = true};
   }
-  pageCount_ = commit.pageCount;
+  if (!sabotages(Sabotage::kSizeForgotten)) pageCount_ = commit.pageCount;
   transaction_ = commit.transaction;
   lastCommit_ = commit.end;
   sizeKnown_ = true;
