@@ -99,6 +99,8 @@ void Shard::noteAlarm(std::size_t object, const std::optional<WallMs>& before, c
 }
 
 void Shard::show(std::size_t object, const std::optional<ledger::Position>& position) {
+  // Nobody has a way to an object whose namespace is being deleted; what it looks like tells nobody anything.
+  if (world_.model.isNothing(object)) return;
   const std::uint64_t end = world_.model.lastEnd(object);
   if (position && position->value > durable_) {
     // In order, as behind one gate: an answer may wait longer than it must.
