@@ -23,7 +23,7 @@ enum class Sabotage : std::uint8_t {
   kFirstSegmentOnly,          // recovery stops at the end of the first segment
   kLastBatchNotRewritten,     // recovery believes what it reads to be durable
   // Storage
-  kResetIgnored,              // recovery puts a deleteAll's pages over the old ones
+  kSizeForgotten,             // recovery leaves a database as large as it was
   kAlarmForgotten,            // recovery passes over changes of alarms
   kNamespaceDeletionIgnored,  // and over deletions of namespaces
   kStaleBase,                 // a change to an image that a checkpoint has taken away
@@ -54,7 +54,7 @@ inline constexpr const char* name(Sabotage sabotage) {
                                     "ledger-directory-not-synced",
                                     "first-segment-only",
                                     "last-batch-not-rewritten",
-                                    "reset-ignored",
+                                    "size-forgotten",
                                     "alarm-forgotten",
                                     "namespace-deletion-ignored",
                                     "stale-base",

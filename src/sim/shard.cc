@@ -99,6 +99,8 @@ void Shard::noteAlarm(std::size_t object, const std::optional<WallMs>& before, c
 }
 
 void Shard::show(std::size_t object, const std::optional<ledger::Position>& position) {
+  // Nobody has a way to an object whose namespace is being deleted; what it looks like tells nobody anything.
+  if (world_.model.isNothing(object)) return;
   const std::uint64_t end = world_.model.lastEnd(object);
   if (position && position->value > durable_) {
     // In order, as behind one gate: an answer may wait longer than it must.
@@ -151,6 +153,8 @@ Result<ObjectState> Shard::read(std::size_t object, storage::Database& db, Thoro
     const std::string found =
         check->hasRow() ? std::string(std::get<std::string_view>(check->column(0))) : std::string("no answer");
     const std::string text = world_.model.object(object).name + ": quick_check says " + found;
+    // A page that could not be read is an error of the disk, of which it says no more.
+    if (found.contains("unable to get the page") && world_.mayFail) return fail(Errc::kIo, text);
     if (found != "ok") return fail(world_.isDamaged ? Errc::kCorrupt : Errc::kInternal, text);
   }
   HF_TRY(const std::vector<storage::ListEntry> entries, db.list({}));

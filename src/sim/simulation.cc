@@ -144,7 +144,7 @@ Result<void> Simulation::failedToOpen(const Error& error) {
     return violation("damage in " + damage_->path + " is reported without a file: " + error.message);
   }
   world_.coverage.damageReported++;
-  world_.disk.damage(damage_->path, damage_->offset, damage_->mask);
+  repairDamage();
   damage_.reset();
   return {};
 }
@@ -172,7 +172,7 @@ Result<void> Simulation::compareRecovered() {
   HF_TRY_VOID(shard_->compareAll(Shard::Thoroughly::kYes));
   if (damage_ && damage_->path.contains("/objects/")) {
     // Whoever read it was told. It is as it was again, so that the rest can be seen.
-    world_.disk.damage(damage_->path, damage_->offset, damage_->mask);
+    repairDamage();
     shard_->closeAll();
     world_.isDamaged = damage_->wasBefore;
     HF_TRY_VOID(shard_->compareAll(Shard::Thoroughly::kYes));
@@ -221,6 +221,14 @@ void Simulation::damageSomething() {
   damage.wasBefore = world_.isDamaged;
   world_.isDamaged = true;
   damage_ = std::move(damage);
+}
+
+// Unless the recovery has removed the file.
+void Simulation::repairDamage() {
+  const std::optional<Bytes> content = world_.disk.content(damage_->path);
+  if (content && damage_->offset < content->size()) {
+    world_.disk.damage(damage_->path, damage_->offset, damage_->mask);
+  }
 }
 
 // --- the middle

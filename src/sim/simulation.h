@@ -66,6 +66,7 @@ class Simulation final {
   Result<void> compareFiles();
   void planFaults();
   void damageSomething();
+  void repairDamage();
   void dropStore();
   void losePower();
   void endProcess();

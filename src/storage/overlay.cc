@@ -136,7 +136,7 @@ bool Overlay::isFileKnown() const {
 Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
   const std::lock_guard lock(mutex_);
   if (isClean()) beginDirty(commit.end);
-  if (commit.reset && !sabotages(Sabotage::kResetIgnored)) {
+  if (commit.reset) {
     clearPages();
     fileCounts_ = false;
     generation_++;
@@ -154,7 +154,7 @@ Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
     HF_TRY_VOID(found.applyTo(*page));
     entry = {.page = std::move(page), .isBase = true};
   }
-  pageCount_ = commit.pageCount;
+  if (!sabotages(Sabotage::kSizeForgotten)) pageCount_ = commit.pageCount;
   transaction_ = commit.transaction;
   lastCommit_ = commit.end;
   sizeKnown_ = true;
@@ -191,6 +191,8 @@ void Overlay::replay(const ledger::RecoveredUndo& undo) {
   const std::lock_guard lock(mutex_);
   // A file that was completed, and nothing has been committed since.
   if (isClean()) return;
+  // The file went with a deletion of the namespace that recovery carries out again: the object begins without one.
+  if (fileKnown_) return;
   if (saved_ == nullptr || undo.from != dirtySince_) {
     // The checkpoint before this one was completed.
     saved_ = std::make_unique<Saved>();

@@ -109,6 +109,8 @@ Result<Life> lifeOf(const ObjectKey& object, ledger::Position oldest, ledger::Po
       if (commit->endsRestore && end > after && !life.restoration) life.restoration = end;
     }
     if (const auto* undo = std::get_if<ledger::RecoveredUndo>(&decoded)) {
+      // A recovery can take the file back to an earlier version (its namespace had been deleted): those after it went.
+      life.versions.erase(life.versions.upper_bound(undo->from), life.versions.end());
       life.versions.emplace(undo->from, undo->filePages);
     }
     return {};
@@ -162,8 +164,9 @@ Result<PastState> pastState(const ObjectKey& object, const Bookmark& bookmark, c
     if (std::holds_alternative<ledger::RecoveredCommit>(decoded) && end > from && end <= at) {
       commits.emplace_back(end, Bytes(record.begin(), record.end()));
     }
-    if (const auto* undo = std::get_if<ledger::RecoveredUndo>(&decoded); undo != nullptr && undo->from >= from) {
-      undone[undo->from].emplace_back(record.begin(), record.end());
+    if (const auto* undo = std::get_if<ledger::RecoveredUndo>(&decoded); undo != nullptr) {
+      undone.erase(undone.upper_bound(undo->from), undone.end());
+      if (undo->from >= from) undone[undo->from].emplace_back(record.begin(), record.end());
     }
     return {};
   }));

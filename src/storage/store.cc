@@ -146,7 +146,7 @@ class StoreImpl final : public Store,
         }
       }
       HF_TRY(const ledger::Position end, ledger_->append(ledger::NamespaceDeletion{.ns = ns}));
-      forgetNamespace(ns);
+      forgetNamespace(ns, end);
       HF_TRY_VOID(ledger_->waitDurable(end));
       return removeDeleted();
     });
@@ -333,15 +333,17 @@ class StoreImpl final : public Store,
 
   Result<void> removeDeleted() override {
     while (true) {
-      std::optional<NamespaceId> ns;
+      std::optional<std::pair<NamespaceId, ledger::Position>> deleted;
       {
         const std::lock_guard lock(mutex_);
         if (deleted_.empty()) return {};
-        ns = *deleted_.begin();
+        deleted = *deleted_.begin();
       }
-      HF_TRY_VOID(files_.removeNamespace(*ns));
+      // A deletion that is lost with the power must leave everything as it was.
+      HF_TRY_VOID(ledger_->waitDurable(deleted->second));
+      HF_TRY_VOID(files_.removeNamespace(deleted->first));
       const std::lock_guard lock(mutex_);
-      deleted_.erase(*ns);
+      deleted_.erase(deleted->first);
     }
   }
 
@@ -372,9 +374,9 @@ class StoreImpl final : public Store,
     return overlay.replay(commit);
   }
 
-  Result<void> onNamespaceDeleted(const ledger::NamespaceDeletion& deletion, ledger::Position) override {
+  Result<void> onNamespaceDeleted(const ledger::NamespaceDeletion& deletion, ledger::Position end) override {
     if (options_.sabotage == Sabotage::kNamespaceDeletionIgnored) return {};
-    forgetNamespace(deletion.ns);
+    forgetNamespace(deletion.ns, end);
     return {};
   }
 
@@ -426,13 +428,13 @@ class StoreImpl final : public Store,
     return slot;
   }
 
-  void forgetNamespace(const NamespaceId& ns) {
+  void forgetNamespace(const NamespaceId& ns, ledger::Position end) {
     context_.alarms.removeNamespace(ns);
     context_.restores.removeNamespace(ns);
     const std::lock_guard lock(mutex_);
     auto it = firstOf(ns);
     while (it != objects_.end() && it->first.ns == ns) it = objects_.erase(it);
-    deleted_.insert(ns);
+    deleted_[ns] = end;
   }
 
   // Files grow by at most what the overlays hold; a little more is for directories and the ledger's mark.
@@ -536,7 +538,7 @@ class StoreImpl final : public Store,
   std::mutex mutex_;
   // Guarded by mutex_
   Objects objects_;
-  std::set<NamespaceId> deleted_;  // whose files are still to be removed
+  std::map<NamespaceId, ledger::Position> deleted_;  // whose files are still to be removed; the ends of the deletions
 
   SpaceReserve reserve_;
   std::unique_ptr<Checkpointer> checkpointer_;
