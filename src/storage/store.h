@@ -106,8 +106,8 @@ class Store {
   // StoreOptions::drive kSteps: one piece of the work of all threads. False: there is none.
   virtual bool step() = 0;
 
-  // More waits for the objects' files than StoreOptions::overlayBytesMax: who has written should wait until it does not.
-  // Any thread.
+  // More waits for the objects' files than StoreOptions::overlayBytesMax: who has written should wait until it does
+  // not. Any thread.
   [[nodiscard]] virtual bool isBehind() const = 0;
 
   // Why writes are refused at present, if they are. Asks the disk: not on a shard.

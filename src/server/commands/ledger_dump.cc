@@ -44,6 +44,7 @@ class Dump final : public ledger::ScanObserver, public ledger::Replayer {
     if (options_.json) {
       printJson({{"kind", "batch"},
                  {"position", batch.position},
+                 {"time", batch.time},
                  {"payload_bytes", batch.payloadBytes},
                  {"disk_bytes", diskBytes},
                  {"file", path_},
@@ -91,6 +92,51 @@ class Dump final : public ledger::ScanObserver, public ledger::Replayer {
     return {};
   }
 
+  Result<void> onUndo(const ledger::RecoveredUndo& undo) override {
+    if (!isInRange(start_, undo.end.value) || !undo.object.id.hex().starts_with(options_.object)) return {};
+    undos_++;
+    undoBytes_ += bytes_;
+    if (options_.what == DumpWhat::kBatches) return {};
+    if (options_.json) {
+      printJson({{"kind", "undo"},
+                 {"position", start_},
+                 {"end", undo.end.value},
+                 {"bytes", bytes_},
+                 {"namespace", undo.object.ns.hex()},
+                 {"object", undo.object.id.hex()},
+                 {"from", undo.from.value},
+                 {"file_pages", undo.filePages},
+                 {"pages", undo.pages.size()}});
+    } else {
+      print("undo  " + range(undo.end) + "  " + undo.object.ns.hex() + "/" + undo.object.id.hex() + "  " +
+            std::to_string(undo.pages.size()) + " pages of a file of " + std::to_string(undo.filePages) +
+            " as of position " + std::to_string(undo.from.value) + "\n");
+    }
+    return {};
+  }
+
+  Result<void> onRestoreRequest(const ledger::RestoreRequest& request) override {
+    if (!isInRange(start_, start_ + bytes_) || !request.object.id.hex().starts_with(options_.object)) return {};
+    if (options_.what == DumpWhat::kBatches) return {};
+    if (options_.json) {
+      OutputJson to = nullptr;
+      if (request.to) to = request.to->value;
+      printJson({{"kind", "restore-request"},
+                 {"position", start_},
+                 {"end", start_ + bytes_},
+                 {"bytes", bytes_},
+                 {"namespace", request.object.ns.hex()},
+                 {"object", request.object.id.hex()},
+                 {"to", std::move(to)},
+                 {"undo", request.isUndo}});
+    } else {
+      print("restore-request  " + range(ledger::Position{start_ + bytes_}) + "  " + request.object.ns.hex() + "/" +
+            request.object.id.hex() + (request.to ? "  to position " + std::to_string(request.to->value) : "  none") +
+            (request.isUndo ? ", undone" : "") + "\n");
+    }
+    return {};
+  }
+
   void printTotals() const {
     const std::uint64_t average = commits_ == 0 ? 0 : commitBytes_ / commits_;
     if (options_.json) {
@@ -105,12 +151,15 @@ class Dump final : public ledger::ScanObserver, public ledger::Replayer {
                  {"commit_bytes", commitBytes_},
                  {"average_commit_bytes", average},
                  {"namespace_deletions", deletions_},
+                 {"undo_records", undos_},
+                 {"undo_bytes", undoBytes_},
                  {"pages", std::move(pages)}});
       return;
     }
     std::string text = "total  " + std::to_string(commits_) + " commits, " + std::to_string(commitBytes_) + " bytes, " +
                        std::to_string(average) + " bytes per commit;  " + std::to_string(deletions_) +
-                       " namespace deletions;  " + std::to_string(batches_) + " batches, " +
+                       " namespace deletions;  " + std::to_string(undos_) + " undo records, " +
+                       std::to_string(undoBytes_) + " bytes;  " + std::to_string(batches_) + " batches, " +
                        std::to_string(diskBytes_) + " bytes on disk\n";
     for (const auto& [encoding, of] : pages_) {
       text += "  pages  " + encodingName(encoding) + ": " + std::to_string(of.count) + ", " + std::to_string(of.bytes) +
@@ -181,6 +230,8 @@ class Dump final : public ledger::ScanObserver, public ledger::Replayer {
   std::uint64_t commits_ = 0;
   std::uint64_t commitBytes_ = 0;
   std::uint64_t deletions_ = 0;
+  std::uint64_t undos_ = 0;
+  std::uint64_t undoBytes_ = 0;
   std::map<std::uint8_t, Pages> pages_;
 };
 
