@@ -155,7 +155,8 @@ Result<ObjectState> Shard::read(std::size_t object, storage::Database& db, Thoro
         check->hasRow() ? std::string(std::get<std::string_view>(check->column(0))) : std::string("no answer");
     const std::string text = world_.model.object(object).name + ": quick_check says " + found;
     // A page that could not be read is an error of the disk, of which it says no more.
-    if (found.contains("unable to get the page") && world_.mayFail) return fail(Errc::kIo, text);
+    const bool couldNotRead = found.contains("unable to get the page") || found.contains("failed to get page");
+    if (couldNotRead && world_.mayFail) return fail(Errc::kIo, text);
     if (found != "ok") return fail(world_.isDamaged ? Errc::kCorrupt : Errc::kInternal, text);
   }
   HF_TRY(const std::vector<storage::ListEntry> entries, db.list({}));
