@@ -1,6 +1,5 @@
-// SQLite's VFS for the system's files, with a checksum in every page of a database (base/page_checksum.h), as SQLite's own
-// cksumvfs has it: a page that is not as it was written is an error, never an answer.
-// Thread: any.
+// SQLite's VFS for the system's files, with a checksum in every page of a database (base/page_checksum.h), as SQLite's
+// own cksumvfs has it: a page that is not as it was written is an error, never an answer. Thread: any.
 #pragma once
 
 #include <string>

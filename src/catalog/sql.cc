@@ -138,10 +138,11 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& file) {
   sqlite3_extended_result_codes(db, 1);
   reserveForChecksums(db);
   std::unique_ptr<Connection> connection(new Connection(db));
-  // A commit is durable when it returns, and in the file itself, where every page has a checksum: a write-ahead log would
-  // end at a damaged frame as if nothing had followed.
-  HF_TRY_VOID(connection->execute(
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON;"));
+  // A commit is durable when it returns, and in the file itself, where every page has a checksum: a write-ahead log
+  // would end at a damaged frame as if nothing had followed.
+  HF_TRY_VOID(
+      connection->execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; "
+                          "PRAGMA foreign_keys=ON;"));
   return connection;
 }
 
