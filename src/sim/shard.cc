@@ -1,5 +1,6 @@
 #include "sim/shard.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 #include <utility>
@@ -154,7 +155,8 @@ Result<ObjectState> Shard::read(std::size_t object, storage::Database& db, Thoro
         check->hasRow() ? std::string(std::get<std::string_view>(check->column(0))) : std::string("no answer");
     const std::string text = world_.model.object(object).name + ": quick_check says " + found;
     // A page that could not be read is an error of the disk, of which it says no more.
-    if (found.contains("unable to get the page") && world_.mayFail) return fail(Errc::kIo, text);
+    const bool couldNotRead = found.contains("unable to get the page") || found.contains("failed to get page");
+    if (couldNotRead && world_.mayFail) return fail(Errc::kIo, text);
     if (found != "ok") return fail(world_.isDamaged ? Errc::kCorrupt : Errc::kInternal, text);
   }
   HF_TRY(const std::vector<storage::ListEntry> entries, db.list({}));
@@ -312,7 +314,13 @@ Result<void> Shard::deleteNamespace(std::size_t ns) {
   const std::uint64_t before = store_.ledger().tail().value;
   const Result<void> deleted = store_.deleteNamespace(id);
   const std::uint64_t after = store_.ledger().tail().value;
-  if (after != before) {
+  bool isGone = deleted.has_value();
+  if (!deleted && after != before) {
+    // The round that it ended first may have appended too: what the namespace looks like tells.
+    const auto left = store_.listObjects(id, std::nullopt, 1000);
+    isGone = left && std::ranges::none_of(*left, &storage::StoredObject::hasStoredData);
+  }
+  if (isGone) {
     if (world_.isTraced) world_.say("a namespace was deleted, up to " + std::to_string(after));
     world_.model.namespaceDeleted(ns, after);
     world_.coverage.namespacesDeleted++;

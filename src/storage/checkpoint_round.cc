@@ -108,7 +108,9 @@ Result<void> CheckpointRound::saveUndo() {
            parts_.files.pageCount(overlay.object(), ObjectFiles::Completeness::kUnknown));
     const UndoPlan plan = overlay.planUndo(snapshots_[next_], filePages.value_or(0));
     if (sabotages(Sabotage::kUndoSkipped)) continue;
-    if (plan.pages.empty() && plan.isFirst) HF_TRY_VOID(appendUndo(overlay, plan, 0, 0));
+    // Also if a round before this one has saved all: recovery must learn from what it replays, which begins at upTo_,
+    // that the file may hold commits behind it.
+    if (plan.pages.empty()) HF_TRY_VOID(appendUndo(overlay, plan, 0, 0));
     for (std::size_t at = 0; at < plan.pages.size(); at += kUndoPagesPerRecord) {
       HF_TRY_VOID(appendUndo(overlay, plan, at, std::min(kUndoPagesPerRecord, plan.pages.size() - at)));
     }

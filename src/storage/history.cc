@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <ranges>
 #include <utility>
 
 #include "base/check.h"
@@ -168,16 +169,26 @@ Result<void> History::find(ledger::Position retired) {
     all.push_back(std::move(info));
   }
   std::ranges::sort(all, {}, &FileInfo::end);
-  std::size_t first = all.size();
-  while (first > 0 &&
-         (first == all.size() ? all[first - 1].end >= retired.value : all[first - 1].end == all[first].start)) {
-    first--;
+  // From the newest one back, as far as they join. One that lies within another was named by a round whose sync failed,
+  // and the next round wrote the longer one.
+  std::vector<FileInfo> joined;
+  std::vector<std::string> useless;
+  bool isBroken = false;
+  for (FileInfo& info : std::views::reverse(all)) {
+    const bool joins = joined.empty() ? info.end >= retired.value : info.end == joined.back().start;
+    if (!isBroken && joins) {
+      joined.push_back(std::move(info));
+      continue;
+    }
+    isBroken = isBroken || joined.empty() || info.start < joined.back().start;
+    useless.push_back(info.path);
   }
-  for (std::size_t i = 0; i < first; i++) {
-    log_.warn("history: a file that nothing leads to any more is removed", {{"file", all[i].path}});
-    HF_TRY_VOID(removeFile(all[i].path));
+  for (const std::string& path : useless) {
+    log_.warn("history: a file that nothing leads to any more is removed", {{"file", path}});
+    HF_TRY_VOID(removeFile(path));
   }
-  all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first));
+  std::ranges::reverse(joined);
+  all = std::move(joined);
   files_ = std::move(all);
   if (!files_.empty()) {
     start_ = files_.front().start;

@@ -70,10 +70,14 @@ Result<std::optional<WallMs>> alarmIn(const ObjectKey& object, const PastState& 
   Overlay overlay(object, alone);
   overlay.install(past.pages, past.pageCount, past.fileLimit);
   DatabaseFile file{.overlay = overlay, .files = files};
-  HF_TRY(const std::unique_ptr<Connection> connection, Connection::open(file, clock));
-  HF_TRY(const bool hasTable, connection->hasTable("_cf_METADATA"));
+  const Result<std::unique_ptr<Connection>> opened = Connection::open(file, clock);
+  // The disk's reason, if it has one, and not what SQLite makes of it.
+  if (!opened) return std::unexpected(file.refusal.value_or(opened.error()));
+  const std::unique_ptr<Connection>& connection = *opened;
+  const Result<bool> hasTable = connection->hasTable("_cf_METADATA");
+  if (!hasTable) return std::unexpected(file.refusal.value_or(hasTable.error()));
   std::optional<WallMs> at;
-  if (hasTable) {
+  if (*hasTable) {
     HF_TRY(sqlite3_stmt* const statement, connection->internal(Internal::kAlarmGet));
     const int code = connection->stepTrusted(statement);
     if (code == SQLITE_ROW && sqlite3_column_type(statement, 0) == SQLITE_INTEGER) {
@@ -81,7 +85,8 @@ Result<std::optional<WallMs>> alarmIn(const ObjectKey& object, const PastState& 
     }
     sqlite3_reset(statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-      return fail(Errc::kCorrupt, file.refusal ? file.refusal->message : "the database at the bookmark cannot be read");
+      return std::unexpected(
+          file.refusal.value_or(Error{Errc::kCorrupt, "the database at the bookmark cannot be read"}));
     }
   }
   return at;
