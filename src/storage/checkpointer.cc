@@ -69,7 +69,8 @@ void Checkpointer::trimIfDue(std::unique_lock<std::mutex>& lock) {
 }
 
 bool Checkpointer::enough() const {
-  return parts_.context.bytes.load(std::memory_order_relaxed) > parts_.context.bytesWanted ||
+  return parts_.context.isFull.load(std::memory_order_relaxed) ||
+         parts_.context.bytes.load(std::memory_order_relaxed) > parts_.context.bytesWanted ||
          parts_.context.ledger->bytesSinceRetired() > parts_.context.ledgerBytesWanted;
 }
 
@@ -93,12 +94,6 @@ Checkpointer::Due Checkpointer::look(SteadyTime now) {
 }
 
 std::unique_ptr<CheckpointRound> Checkpointer::begin(const Due& due) {
-  if (givesHistoryUp_) {
-    // Not only for the objects of a small round: without their images no older point can be gone back to.
-    RoundParts parts = parts_;
-    parts.history = nullptr;
-    return std::make_unique<CheckpointRound>(parts);
-  }
   if (due.full) return std::make_unique<CheckpointRound>(parts_);
   return std::make_unique<CheckpointRound>(parts_, due.closed);
 }
@@ -108,23 +103,16 @@ bool Checkpointer::makeRoom() {
     parts_.log.warn("the disk is full: the space that was kept in reserve is given up for a checkpoint");
     return true;
   }
-  if (parts_.history == nullptr || givesHistoryUp_) return false;
-  if (const Result<bool> dropped = parts_.history->dropOldest(); dropped && *dropped) {
-    parts_.log.warn("the disk is full: the oldest history is given up for a checkpoint");
-    return true;
-  }
-  parts_.log.warn("the disk is full: no history is kept until there is space");
-  givesHistoryUp_ = true;
+  if (parts_.history == nullptr) return false;
+  // Never without saving what is overwritten: whoever went back then would find something that never was.
+  const Result<bool> dropped = parts_.history->dropOldest();
+  if (!dropped || !*dropped) return false;
+  parts_.log.warn("the disk is full: the oldest history is given up for a checkpoint");
   return true;
 }
 
 void Checkpointer::ended(const Due& due, const Result<void>& result) {
   if (result) {
-    if (std::exchange(givesHistoryUp_, false)) {
-      if (Result<void> anew = parts_.history->startAnew(parts_.context.ledger->retired()); !anew) {
-        parts_.log.error("history: " + anew.error().message);
-      }
-    }
     if (Result<void> kept = reserve_.keep(); !kept) parts_.log.warn("no space in reserve: " + kept.error().message);
     const std::lock_guard lock(mutex_);
     retryDelay_ = std::chrono::milliseconds{0};
@@ -136,7 +124,7 @@ void Checkpointer::ended(const Due& due, const Result<void>& result) {
   retryDelay_ = atOnce ? std::chrono::milliseconds{0}
                        : std::clamp(retryDelay_ * 2, options_.retryDelayMin, options_.retryDelayMax);
   notBefore_ = clock_.steady() + retryDelay_;
-  requested_ = requested_ || due.full || givesHistoryUp_;
+  requested_ = requested_ || due.full;
   if (closed_.empty()) closedSince_ = clock_.steady();
   closed_.insert(due.closed.begin(), due.closed.end());
 }

@@ -103,8 +103,6 @@ class Checkpointer final {
 
   // Held for a round. Before mutex_.
   std::mutex roundMutex_;
-  // The round's thread: history could not be saved, so that it begins anew with the next round that ends well.
-  bool givesHistoryUp_ = false;
   // Drive::kSteps: the round under way.
   std::unique_ptr<CheckpointRound> stepped_;
   Due steppedFor_;

@@ -24,6 +24,8 @@ Result<void> Overlay::checkRoom(std::uint64_t more) {
   if (!asks) return {};
   const bool isFull = !context_.hasRoom(more);
   context_.isFull.store(isFull, std::memory_order_relaxed);
+  // A checkpoint turns what is held twice into what is held once.
+  if (isFull && context_.wake) context_.wake();
   if (isFull) return fail(Errc::kNoSpace, "the disk has no room left for what waits to be written to objects' files");
   return {};
 }

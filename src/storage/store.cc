@@ -437,12 +437,15 @@ class StoreImpl final : public Store,
     deleted_[ns] = end;
   }
 
-  // Files grow by at most what the overlays hold; a little more is for directories and the ledger's mark.
+  // What a checkpoint may need: files grow by at most what the overlays hold; with history the images that they hold
+  // now go to the ledger, which takes whole segments, and the ledger's records to files; and a little for directories.
   [[nodiscard]] bool hasRoom(std::uint64_t more) {
     constexpr std::uint64_t kMarginBytes = 4UL * 1024 * 1024;
     const Result<std::uint64_t> freeBytes = disk_.freeBytes(directory_);
-    return !freeBytes ||
-           *freeBytes + reserve_.heldBytes() >= context_.bytes.load(std::memory_order_relaxed) + more + kMarginBytes;
+    if (!freeBytes) return true;
+    const std::uint64_t bytes = context_.bytes.load(std::memory_order_relaxed) + more;
+    const std::uint64_t need = history_ == nullptr ? bytes : 2 * bytes;
+    return *freeBytes + reserve_.heldBytes() >= need + kMarginBytes;
   }
 
   Result<void> openHistory() {
