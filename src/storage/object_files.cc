@@ -113,11 +113,11 @@ Result<void> ObjectFiles::Writer::makeDirectory(const std::string& path) {
   made_.push_back(path);
   // Every directory from ours down may be new, and so may the names in it: a round before this one, or a process
   // before this one, may have made them and ended before it synced them.
-  changedDirectories_.insert(path);
+  files_.unsyncedDirectories_.insert(path);
   std::string parent = path;
   while (parent.size() >= files_.directory_.size()) {
     parent.resize(parent.rfind('/'));
-    changedDirectories_.insert(parent);
+    files_.unsyncedDirectories_.insert(parent);
   }
   return {};
 }
@@ -150,12 +150,12 @@ Result<void> ObjectFiles::Writer::write(const ObjectKey& object, const OverlaySn
     files_.closeFile(object);
     if (!existed) return {};
     HF_TRY_VOID(files_.disk_.remove(path));
-    changedDirectories_.insert(folder);
+    files_.unsyncedDirectories_.insert(folder);
     return {};
   }
   HF_TRY_VOID(makeDirectory(folder));
   HF_TRY(std::unique_ptr<File> file, files_.disk_.open(path, OpenMode::kCreate));
-  if (!existed) changedDirectories_.insert(folder);
+  if (!existed) files_.unsyncedDirectories_.insert(folder);
   if (!snapshot.fileCounts) HF_TRY_VOID(file->truncate(0));
   HF_TRY_VOID(writePages(*file, snapshot));
   if (fileSystem_ == nullptr) unsynced_.push_back(std::move(file));
@@ -169,8 +169,9 @@ Result<void> ObjectFiles::Writer::sync() {
   } else {
     for (const std::unique_ptr<File>& file : unsynced_) HF_TRY_VOID(file->sync());
     if (files_.sabotage_ == Sabotage::kFileDirectoriesNotSynced) return {};
-    for (const std::string& directory : changedDirectories_) HF_TRY_VOID(files_.disk_.syncDirectory(directory));
+    for (const std::string& directory : files_.unsyncedDirectories_) HF_TRY_VOID(files_.disk_.syncDirectory(directory));
   }
+  files_.unsyncedDirectories_.clear();
   files_.madeDirectories_.insert(made_.begin(), made_.end());
   return {};
 }
@@ -209,6 +210,7 @@ Result<void> ObjectFiles::removeNamespace(const NamespaceId& ns) {
   }
   const std::string path = namespacePath(ns);
   std::erase_if(madeDirectories_, [&](const std::string& made) { return made.starts_with(path); });
+  std::erase_if(unsyncedDirectories_, [&](const std::string& changed) { return changed.starts_with(path); });
   HF_TRY(const bool exists, disk_.exists(path));
   if (!exists) return {};
   HF_TRY_VOID(disk_.removeTree(path));

@@ -60,7 +60,6 @@ class ObjectFiles final {
     ObjectFiles& files_;
     std::unique_ptr<FileSystem> fileSystem_;  // nullptr: few enough to be synced one by one
     std::vector<std::unique_ptr<File>> unsynced_;
-    std::set<std::string> changedDirectories_;
     std::vector<std::string> made_;
     Bytes buffer_;
   };
@@ -92,7 +91,8 @@ class ObjectFiles final {
   Sabotage sabotage_ = Sabotage::kNone;
 
   // The writing thread only
-  std::set<std::string> madeDirectories_;  // durable
+  std::set<std::string> madeDirectories_;      // durable
+  std::set<std::string> unsyncedDirectories_;  // changed since they were synced, by rounds that failed too
 
   mutable std::mutex mutex_;
   // Guarded by mutex_. Newest use in front.
