@@ -154,7 +154,8 @@ Result<void> Overlay::replay(const ledger::RecoveredCommit& commit) {
     auto page = std::make_shared<Page>();
     if (entry.page != nullptr) *page = *entry.page;
     HF_TRY_VOID(found.applyTo(*page));
-    entry = {.page = std::move(page), .isBase = true};
+    // No base for what comes: the file may be of a version behind this image, and history begins there.
+    entry = {.page = std::move(page), .isBase = false};
   }
   if (!sabotages(Sabotage::kSizeForgotten)) pageCount_ = commit.pageCount;
   transaction_ = commit.transaction;
