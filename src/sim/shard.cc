@@ -156,7 +156,7 @@ Result<ObjectState> Shard::read(std::size_t object, storage::Database& db, Thoro
     const std::string text = world_.model.object(object).name + ": quick_check says " + found;
     // A page that could not be read is an error of the disk, of which it says no more.
     const bool couldNotRead = found.contains("unable to get the page") || found.contains("failed to get page");
-    if (couldNotRead && world_.mayFail) return fail(Errc::kIo, text);
+    if (couldNotRead && (world_.mayFail || !world_.disk.hasPower())) return fail(Errc::kIo, text);
     if (found != "ok") return fail(world_.isDamaged ? Errc::kCorrupt : Errc::kInternal, text);
   }
   HF_TRY(const std::vector<storage::ListEntry> entries, db.list({}));
