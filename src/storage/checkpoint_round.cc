@@ -106,7 +106,10 @@ Result<void> CheckpointRound::saveUndo() {
     Overlay& overlay = *overlays_[next_];
     HF_TRY(const std::optional<std::uint32_t> filePages,
            parts_.files.pageCount(overlay.object(), ObjectFiles::Completeness::kUnknown));
-    const UndoPlan plan = overlay.planUndo(snapshots_[next_], filePages.value_or(0));
+    UndoPlan plan = overlay.planUndo(snapshots_[next_], filePages.value_or(0));
+    // A file that has become shorter was cut by a checkpoint that had saved what it cut; the record of that may be
+    // retired, so that recovery did not see it.
+    std::erase_if(plan.pages, [&](std::uint32_t number) { return number > filePages.value_or(0); });
     if (sabotages(Sabotage::kUndoSkipped)) continue;
     // Also if a round before this one has saved all: recovery must learn from what it replays, which begins at upTo_,
     // that the file may hold commits behind it.

@@ -11,7 +11,7 @@ namespace {
 // A commit of one page of zeros, as recovery hands it over.
 ledger::RecoveredCommit recovered(const ObjectKey& object) {
   static const Page zeros{};
-  ledger::RecoveredCommit commit{.object = object, .transaction = 1, .pageCount = 1};
+  ledger::RecoveredCommit commit{.end = {1}, .object = object, .transaction = 1, .pageCount = 1};
   commit.pages.push_back({.number = 1,
                           .isWhole = true,
                           .encoding = 1,
