@@ -63,6 +63,10 @@ class SimFile final : public File {
       SimDisk::lose(*inode_);
       return failed;
     }
+    if (std::exchange(inode_->owesError, false)) {
+      SimDisk::lose(*inode_);
+      return fail(Errc::kIo, "sync " + path_ + ": the file system failed to write some of it earlier");
+    }
     SimDisk::makeDurable(*inode_);
     return {};
   }
@@ -121,6 +125,7 @@ class SimFileSystem final : public FileSystem {
       if (failed) {
         SimDisk::makeDurable(*inode);
       } else {
+        inode->owesError = inode->owesError || !inode->unsure.empty();
         SimDisk::lose(*inode);
       }
     }

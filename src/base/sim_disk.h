@@ -92,6 +92,8 @@ class SimDisk final : public Disk {
     Bytes now;
     std::uint64_t durableSize = 0;
     std::map<std::uint64_t, Unsure> unsure;
+    // A sync of the file system lost sectors of it: the next sync of the file says so, as Linux keeps errors by file.
+    bool owesError = false;
   };
   using InodePtr = std::shared_ptr<Inode>;          // owned by the maps below and by open files
   using Entries = std::map<std::string, InodePtr>;  // nullptr: a directory
