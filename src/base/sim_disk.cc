@@ -178,7 +178,16 @@ Result<void> SimDisk::fits(const Inode& inode, std::uint64_t bytes) const {
 }
 
 void SimDisk::apply(const Change& made, Entries& entries) {
-  if (!made.remove.empty()) entries.erase(made.remove);
+  if (!made.remove.empty()) {
+    entries.erase(made.remove);
+    // A directory that is made again is another one: nothing of the old one comes back in it.
+    if (made.add.empty()) {
+      const std::string below = made.remove + "/";
+      for (auto it = entries.lower_bound(below); it != entries.end() && it->first.starts_with(below);) {
+        it = entries.erase(it);
+      }
+    }
+  }
   if (!made.add.empty()) entries[made.add] = made.inode;
 }
 
