@@ -65,7 +65,7 @@ class SimFile final : public File {
     }
     if (std::exchange(inode_->owesError, false)) {
       SimDisk::lose(*inode_);
-      return fail(Errc::kIo, "sync " + path_ + ": the file system failed to write some of it earlier");
+      return fail(Errc::kIo, "sync " + path_ + ": " + std::string(SimDisk::kOwedError));
     }
     SimDisk::makeDurable(*inode_);
     return {};
@@ -161,7 +161,9 @@ Result<void> SimDisk::step(std::string_view operation, const std::string& path) 
 
 Result<void> SimDisk::failure(Operation operation, const std::string& path) {
   Failure& planned = failures_[static_cast<std::size_t>(operation)];
-  if (planned.in == 0 || --planned.in > 0) return {};
+  if (planned.in == 0) return {};
+  planned.in--;
+  if (planned.in > 0) return {};
   return fail(planned.error, path + ": a simulated failure");
 }
 

@@ -27,6 +27,8 @@ namespace hf {
 class SimDisk final : public Disk {
  public:
   static constexpr std::uint64_t kSectorBytes = 512;
+  // In the error of a file's sync that a failed sync of the file system has left behind.
+  static constexpr std::string_view kOwedError = "the file system failed to write some of it earlier";
   // What becomes of everything that is not durable.
   enum class Unsynced : std::uint8_t { kForgotten, kKept, kByChance };
   // What becomes of changes of directories that are not durable, when it is by chance.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "catalog/checksum_vfs.h"
 #include "catalog/schema.h"
 #include "catalog/sql.h"
 
@@ -83,7 +84,11 @@ Result<std::vector<std::string>> checkCatalog(const std::string& file) {
     const Result<bool> row = query->step();
     if (!row) return damage(row.error());
     if (!*row) return found;
-    if (query->text(0) != "ok") found.push_back(query->text(0));
+    const std::string said = query->text(0);
+    if (said == "ok") continue;
+    // SQLite does not say which file and where; the reader of pages knows.
+    const bool couldNotRead = said.contains("unable to get the page") || said.contains("failed to get page");
+    found.push_back(couldNotRead && !lastDamage().empty() ? lastDamage() : said);
   }
 }
 

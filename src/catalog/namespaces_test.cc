@@ -86,9 +86,9 @@ TEST_F(CatalogFileTest, ACopyMadeWhileItGoesOnHoldsWhatIsCommitted) {
   EXPECT_TRUE(openCatalog(systemClock(), {.file = copy, .accountId = "local"}));
 }
 
-TEST_F(CatalogFileTest, WhatAKillHasLeftInTheLogIsRead) {
+TEST_F(CatalogFileTest, WhatAKillHasLeftIsRead) {
   fs::copy(file(), root_ + "/killed.sqlite");
-  fs::copy(file() + "-wal", root_ + "/killed.sqlite-wal");
+  if (fs::exists(file() + "-journal")) fs::copy(file() + "-journal", root_ + "/killed.sqlite-journal");
   const auto names = readNamespaces(root_ + "/killed.sqlite");
   ASSERT_TRUE(names);
   EXPECT_EQ(names->size(), 1U);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/disk.h"
 #include "base/random.h"
 #include "server/options.h"
 
@@ -71,8 +72,15 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::takeForReading(const std::
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& directory) {
   std::error_code error;
-  std::filesystem::create_directories(directory, error);
+  const bool isNew = std::filesystem::create_directories(directory, error);
   if (error) return fail(Errc::kIo, "cannot create " + directory + ": " + error.message());
+  if (isNew) {
+    // Otherwise all that is in it could be gone after a power loss, for want of its own name or of one above it.
+    for (std::filesystem::path at = std::filesystem::absolute(directory); at.has_relative_path();
+         at = at.parent_path()) {
+      HF_IGNORE(systemDisk().syncDirectory(at.parent_path().string()), "one that we may not read was there before us");
+    }
+  }
   const std::string path = directory + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return fail(Errc::kIo, errnoText("cannot open", path));

@@ -321,5 +321,52 @@ TEST_F(HistoryTest, EveryPointOfALifeCanBeGoneBackTo) {
   }
 }
 
+// The folder is known and synced; the round that makes the file anew fails before it has synced the name.
+TEST_F(HistoryTest, AFileThatAFailedRoundMadeKeepsItsName) {
+  start();
+  putNow("a", "1");
+  must(store->checkpoint());
+  must(open().deleteAll(DeleteAlarm::kYes));
+  commit();
+  must(store->checkpoint());
+  putNow("a", "2");
+  disk().setCapacity(0);  // what is there stays; nothing can grow
+  EXPECT_FALSE(store->checkpoint());
+  disk().setCapacity(UINT64_MAX);
+  must(store->checkpoint());
+  database.reset();
+  store.reset();
+  disk().powerOn(SimDisk::Unsynced::kForgotten);
+  start();
+  EXPECT_EQ(content(), (Content{{"a", "2"}}));
+  stop();
+}
+
+// What recovery has replayed may be older than the version of the file at which history begins.
+TEST_F(HistoryTest, NoChangeBuildsOnWhatRecoveryReplayed) {
+  start();
+  putNow("a", "1");
+  database.reset();
+  clock.now += 10'000;
+  while (store->step()) {
+  }
+  // The file is complete, and the ledger has not retired what led there.
+  const std::string before = putNow("a", "2");
+  must(store->ledger().waitDurable(store->ledger().tail()));
+  database.reset();
+  store.reset();
+  disk().powerOn(SimDisk::Unsynced::kKept);
+  start();
+  const std::string second = putNow("a", "3");
+  must(store->checkpoint());
+  putNow("a", "4");
+  must(store->checkpoint());
+  goBack(second);
+  EXPECT_EQ(content(), (Content{{"a", "3"}}));
+  goBack(before);
+  EXPECT_EQ(content(), (Content{{"a", "2"}}));
+  stop();
+}
+
 }  // namespace
 }  // namespace hf::storage
