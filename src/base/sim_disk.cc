@@ -383,6 +383,7 @@ void SimDisk::settle(Inode& inode, Unsynced unsynced) {
   inode.now.resize(size);
   inode.durableSize = size;
   inode.unsure.clear();
+  inode.owesError = false;
 }
 
 void SimDisk::settleDirectories(Unsynced unsynced) {
