@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/sim_disk.h"
 #include "storage/store_impl.h"
+#include "storage/test_ledger.h"
 
 namespace hf::storage {
 namespace {
@@ -32,25 +33,6 @@ class StepClock final : public Clock {
 
  private:
   mutable std::int64_t now_ = 0;
-};
-
-class ForgetfulLedger final : public ledger::Ledger {
- public:
-  Result<ledger::Position> append(const ledger::CommitRecord&) override { return ledger::Position{tail_ += 100}; }
-  Result<ledger::Position> append(const ledger::NamespaceDeletion&) override { return ledger::Position{tail_ += 100}; }
-  ledger::Position tail() const override { return {tail_}; }
-  ledger::Position durable() const override { return {tail_}; }
-  Result<void> waitDurable(ledger::Position) override { return {}; }
-  void addListener(Executor&, ledger::DurabilityListener&) override {}
-  void removeListener(ledger::DurabilityListener&) override {}
-  Result<void> retire(ledger::Position) override { return {}; }
-  ledger::Position retired() const override { return {tail_}; }
-  ledger::LedgerStats stats() const override { return {}; }
-  const ledger::RecoveryReport& recovery() const override { return report_; }
-
- private:
-  std::uint64_t tail_ = 0;
-  ledger::RecoveryReport report_;
 };
 
 template <class T>
