@@ -8,6 +8,11 @@
 #include "base/check.h"
 
 namespace hf::storage {
+namespace {
+
+constexpr std::chrono::milliseconds kSpacedLook{50};
+
+}  // namespace
 
 Checkpointer::Checkpointer(const Clock& clock, RoundParts parts, SpaceReserve& reserve, CheckpointerOptions options)
     : clock_(clock), parts_(std::move(parts)), reserve_(reserve), options_(options), notBefore_(clock.steady()) {}
@@ -68,19 +73,25 @@ void Checkpointer::trimIfDue(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-bool Checkpointer::enough() const {
+bool Checkpointer::isUrgent() const {
   return parts_.context.isFull.load(std::memory_order_relaxed) ||
-         parts_.context.bytes.load(std::memory_order_relaxed) > parts_.context.bytesWanted ||
-         parts_.context.ledger->bytesSinceRetired() > parts_.context.ledgerBytesWanted;
+         parts_.context.bytes.load(std::memory_order_relaxed) > parts_.context.bytesWanted;
+}
+
+bool Checkpointer::isLedgerLong() const {
+  return parts_.context.ledger->bytesSinceRetired() > parts_.context.ledgerBytesWanted;
 }
 
 Checkpointer::Due Checkpointer::look(SteadyTime now) {
   Due due;
-  woken_.store(false, std::memory_order_relaxed);
-  if (requested_ || enough()) {
-    due.full = now >= notBefore_;
-    due.next = notBefore_;
+  // Each commit would wake us as long as the ledger is too long: while its round has to wait, we look by ourselves.
+  bool isSpaced = false;
+  if (requested_ || isUrgent() || isLedgerLong()) {
+    isSpaced = !requested_ && !isUrgent() && now < ledgerNotBefore_;
+    due.full = now >= notBefore_ && !isSpaced;
+    due.next = isSpaced ? std::min(ledgerNotBefore_, now + kSpacedLook) : notBefore_;
   }
+  woken_.store(isSpaced, std::memory_order_relaxed);
   if (!closed_.empty()) {
     const SteadyTime at = std::max(closedSince_ + options_.closedDelay, notBefore_);
     if (now >= at) due.closed.assign(closed_.begin(), closed_.end());
@@ -116,6 +127,7 @@ void Checkpointer::ended(const Due& due, const Result<void>& result) {
     if (Result<void> kept = reserve_.keep(); !kept) parts_.log.warn("no space in reserve: " + kept.error().message);
     const std::lock_guard lock(mutex_);
     retryDelay_ = std::chrono::milliseconds{0};
+    if (due.full) ledgerNotBefore_ = clock_.steady() + options_.ledgerSpacing;
     return;
   }
   const bool atOnce = result.error().code == Errc::kNoSpace && makeRoom();

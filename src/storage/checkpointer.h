@@ -46,6 +46,8 @@ struct CheckpointerOptions {
   // A malloc_trim stops every thread that allocates, for milliseconds per hundred megabytes: seldom, and for many.
   std::chrono::milliseconds trimDelay{3000};
   std::uint32_t releasesBeforeTrim = 1000;
+  // Between two full rounds that only the ledger's length asks for: each costs several syncs, for which commits wait.
+  std::chrono::milliseconds ledgerSpacing{1000};
   std::chrono::milliseconds retryDelayMin{1000};
   std::chrono::milliseconds retryDelayMax{30'000};
 };
@@ -91,7 +93,10 @@ class Checkpointer final {
   // give.
   bool makeRoom();
   void loop();
-  [[nodiscard]] bool enough() const;
+  // Memory or the disk's space wants it.
+  [[nodiscard]] bool isUrgent() const;
+  // Recovery would take longer than it should.
+  [[nodiscard]] bool isLedgerLong() const;
   void trimIfDue(std::unique_lock<std::mutex>& lock);
   static Result<void> finish(CheckpointRound& round);
 
@@ -117,6 +122,7 @@ class Checkpointer final {
   SteadyTime closedSince_;
   std::chrono::milliseconds retryDelay_{0};
   SteadyTime notBefore_;
+  SteadyTime ledgerNotBefore_;
   std::uint32_t releases_ = 0;
   std::optional<SteadyTime> trimAt_;
 
