@@ -10,22 +10,18 @@ namespace hf::ledger {
 
 class LocalLedger::Backup final : public LedgerBackup {
  public:
-  Backup(LocalLedger& ledger, std::uint64_t retired) : ledger_(ledger), retired_(retired) {}
-  ~Backup() override {
-    const std::scoped_lock lock(ledger_.mutex_);
-    ledger_.holds_.erase(ledger_.holds_.find(retired_));
-  }
+  Backup(LocalLedger& ledger, std::unique_ptr<Hold> held) : ledger_(ledger), held_(std::move(held)) {}
 
-  [[nodiscard]] Position retired() const override { return Position{retired_}; }
+  [[nodiscard]] Position retired() const override { return held_->from(); }
 
   Result<Parts> parts() override {
     const std::scoped_lock lock(ledger_.mutex_);
     if (ledger_.poisoned_) return std::unexpected(*ledger_.poisoned_);
     Mark mark;
     mark.ledger = ledger_.id_;
-    mark.retired = retired_;
+    mark.retired = retired().value;
     mark.durable = ledger_.durable_;
-    mark.sequence = ledger_.newestSequence(retired_);
+    mark.sequence = ledger_.newestSequence(mark.retired);
     seal(mark);
     const BytesView markBytes = objectBytes(mark);
     Parts parts;
@@ -52,16 +48,15 @@ class LocalLedger::Backup final : public LedgerBackup {
 
  private:
   LocalLedger& ledger_;
-  const std::uint64_t retired_;
+  const std::unique_ptr<Hold> held_;
 };
 
 Result<std::unique_ptr<LedgerBackup>> LocalLedger::beginBackup() {
-  const std::scoped_lock lock(mutex_);
-  if (poisoned_) return std::unexpected(*poisoned_);
-  // retire() publishes under the lock too: no segment after this position has been given back yet.
-  const std::uint64_t retired = retired_;
-  holds_.insert(retired);
-  return std::make_unique<Backup>(*this, retired);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (poisoned_) return std::unexpected(*poisoned_);
+  }
+  return std::make_unique<Backup>(*this, hold());
 }
 
 }  // namespace hf::ledger
