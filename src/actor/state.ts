@@ -4,7 +4,7 @@ import { errorForLog } from '../web/errors.ts';
 import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
 import { hibernationOf } from './hibernation.ts';
-import { type DurableObjectId, makeId } from './ids.ts';
+import { type DurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
@@ -22,7 +22,6 @@ let isState: (value: unknown) => boolean;
 
 export class DurableObjectState {
   readonly #instance: Instance;
-  declare id: DurableObjectId;
   declare props: unknown;
 
   static {
@@ -32,12 +31,20 @@ export class DurableObjectState {
   constructor(token: symbol, instance: Instance) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#instance = instance;
-    const { actorClass, id, name } = instance.container;
-    this.id = makeId(actorClass.ns, id, name);
     this.props = {};
   }
 
   // Made on first look; ordinary properties from then on.
+  get id(): DurableObjectId {
+    const { actorClass, id: hex, name } = this.#instance.container;
+    const id = parseId(actorClass.ns, hex, name);
+    own(this, 'id', id);
+    return id;
+  }
+  set id(value: unknown) {
+    own(this, 'id', value);
+  }
+
   get storage(): DurableObjectStorage {
     const storage = makeStorage(this.#instance);
     own(this, 'storage', storage);

@@ -92,9 +92,11 @@ export interface Native {
   moduleValue(part: string): unknown;
 
   // --- ids of Durable Objects (spec 1.2)
-  idFromName(ns: string, name: string): string;
-  idRandom(ns: string): string;
-  idParse(ns: string, hex: string): string; // throws TypeError with spec 1.2's texts; returns lowercase
+  // `jurisdiction`: an index of kJurisdictions (actor/ids.ts); 0: none.
+  idFromName(ns: string, name: string, jurisdiction: number): string;
+  idRandom(ns: string, jurisdiction: number): string;
+  // The jurisdiction of an id of this namespace. Throws TypeError with spec 1.2's texts when it is none.
+  idJurisdiction(ns: string, hex: string): number;
 
   // --- messages between isolates. `message` is any structured-cloneable value made of plain arrays, objects, strings,
   // numbers, ArrayBuffers, Uint8Arrays and user values (mode 1); it is serialised before the call returns (a

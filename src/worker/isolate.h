@@ -123,7 +123,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   web::HttpBinding http_;
   v8::Global<v8::Object> runtime_;
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
-  std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
+  std::unordered_map<std::string, NamespaceIds> ids_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
   std::vector<Task> afterTurn_;
   Task drained_;

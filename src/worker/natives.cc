@@ -110,26 +110,35 @@ struct Isolate::Natives {
 
   // --- ids
 
-  static const IdFactory& idsOf(const Info& info) {
+  static const NamespaceIds& idsOf(const Info& info) {
     Isolate& isolate = self(info);
     const std::string ns = text(info, 0);
-    return isolate.idFactories_.try_emplace(ns, ns).first->second;
+    return isolate.ids_.try_emplace(ns, ns).first->second;
+  }
+
+  // An index of kJurisdictionNames.
+  static Jurisdiction jurisdictionOf(const Info& info, int index) {
+    const int value = info[index].As<v8::Int32>()->Value();
+    HF_CHECK(value >= 0 && static_cast<std::size_t>(value) < kJurisdictionNames.size(), "ids.ts knows the same names");
+    return static_cast<Jurisdiction>(value);
   }
 
   static void idFromName(const Info& info) {
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromName(text(info, 1)).hex()));
+    const IdFactory& ids = idsOf(info).of(jurisdictionOf(info, 2));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), ids.fromName(text(info, 1)).hex()));
   }
 
   static void idRandom(const Info& info) {
     std::array<std::uint8_t, 16> random{};
     systemRandom().fill(random);
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
+    const IdFactory& ids = idsOf(info).of(jurisdictionOf(info, 1));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), ids.fromRandom(random).hex()));
   }
 
-  static void idParse(const Info& info) {
-    auto id = idsOf(info).parse(text(info, 1));
-    if (!id) return js::throwResultError(info.GetIsolate(), id.error());
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), id->hex()));
+  static void idJurisdiction(const Info& info) {
+    const auto parsed = idsOf(info).parse(text(info, 1));
+    if (!parsed) return js::throwResultError(info.GetIsolate(), parsed.error());
+    info.GetReturnValue().Set(static_cast<int>(parsed->jurisdiction));
   }
 
   // --- messages
@@ -206,7 +215,7 @@ void Isolate::installNatives(v8::Local<v8::Context> context, v8::Local<v8::Objec
   add("moduleValue", Natives::moduleValue);
   add("idFromName", Natives::idFromName);
   add("idRandom", Natives::idRandom);
-  add("idParse", Natives::idParse);
+  add("idJurisdiction", Natives::idJurisdiction);
   add("send", Natives::send);
   add("sendToActor", Natives::sendToActor);
   add("scriptAddress", Natives::scriptAddress);

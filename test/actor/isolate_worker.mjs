@@ -164,6 +164,9 @@ function idBase(ns, base) {
 const shardOf = (id) => Buffer.from(id, 'hex').readUInt32LE(0) % config.shardCount;
 const owned = new Set();
 
+const jurisdictions = ['', 'eu', 'us', 'fedramp', 'fedramp-high'];
+const idKey = (ns, jurisdiction) => (jurisdiction === 0 ? ns : `${ns}/${jurisdictions[jurisdiction]}`);
+
 // ------------------------------------------------------------------------------------------------ Native
 const native = {
   wake: () => pump(),
@@ -181,14 +184,17 @@ const native = {
   },
   moduleValue: (part) => part,
 
-  idFromName: (ns, name) => idBase(ns, createHmac('sha256', createHash('sha256').update(ns).digest()).update(name).digest().subarray(0, 16)),
-  idRandom: (ns) => idBase(ns, randomBytes(16)),
-  idParse: (ns, hex) => {
+  idFromName: (ns, name, jurisdiction) => {
+    const key = idKey(ns, jurisdiction);
+    return idBase(key, createHmac('sha256', createHash('sha256').update(key).digest()).update(name).digest().subarray(0, 16));
+  },
+  idRandom: (ns, jurisdiction) => idBase(idKey(ns, jurisdiction), randomBytes(16)),
+  idJurisdiction: (ns, hex) => {
     if (!/^[0-9a-f]{64}$/i.test(hex)) throw new TypeError('Invalid Durable Object ID: must be 64 hex digits');
-    if (idBase(ns, Buffer.from(hex, 'hex').subarray(0, 16)) !== hex.toLowerCase()) {
-      throw new TypeError('Durable Object ID is not valid for this namespace.');
-    }
-    return hex.toLowerCase();
+    const base = Buffer.from(hex, 'hex').subarray(0, 16);
+    const found = jurisdictions.findIndex((_, i) => idBase(idKey(ns, i), base) === hex.toLowerCase());
+    if (found < 0) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return found;
   },
 
   send: (address, message) => {
