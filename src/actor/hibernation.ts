@@ -7,17 +7,21 @@ import { reportException } from '../web/report.ts';
 import {
   type HibernatableSink,
   type Incoming,
+  type SleepingSocket,
   type WebSocket,
-  type WebSocketRequestResponsePair,
+  WebSocketRequestResponsePair,
   abortSocket,
   acceptHibernatable,
   ackSocket,
   applyIncoming,
   checkAutoResponse,
+  exportSleeping,
+  importSleeping,
   isHibernatable,
   isReleased,
   isWebSocket,
   putToSleep,
+  resumeSleeping,
   socketEnd,
   wakeSocket,
 } from '../web/websocket/websocket.ts';
@@ -39,9 +43,9 @@ class Entry implements HibernatableSink {
   // Its last event is being handled: it is still listed.
   isLast = false;
 
-  constructor(hibernation: Hibernation, ws: WebSocket, tags: string[]) {
+  constructor(hibernation: Hibernation, ws: WebSocket | undefined, tags: string[]) {
     this.hibernation = hibernation;
-    this.ws = ws;
+    this.ws = ws!;
     this.tags = tags;
   }
 
@@ -57,6 +61,13 @@ class Entry implements HibernatableSink {
     }
     return this.ws;
   }
+}
+
+// An object's sockets on their way to another isolate. Auto-responses and their times stay with the pipes.
+export interface HandedOver {
+  autoResponse: [request: string, response: string] | undefined;
+  eventTimeoutMs: number | undefined;
+  sockets: (SleepingSocket & { tags: string[] })[];
 }
 
 export class Hibernation {
@@ -220,6 +231,32 @@ export class Hibernation {
         putToSleep(entry.ws);
       }
     });
+  }
+
+  // The object goes on in another isolate; after sleep().
+  handOver(): HandedOver {
+    const sockets: HandedOver['sockets'] = [];
+    this.#entries.forEach(({ ws, tags }) => sockets.push({ ...exportSleeping(ws), tags }));
+    this.#entries.clear();
+    const pair = this.autoResponse;
+    return {
+      autoResponse: pair === undefined ? undefined : [pair.request, pair.response],
+      eventTimeoutMs: this.eventTimeoutMs,
+      sockets,
+    };
+  }
+
+  // From another isolate. Events that have waited come at once.
+  adopt({ autoResponse, eventTimeoutMs, sockets }: HandedOver): void {
+    if (autoResponse !== undefined) this.autoResponse = new WebSocketRequestResponsePair(...autoResponse);
+    this.eventTimeoutMs = eventTimeoutMs;
+    for (const socket of sockets) {
+      const entry = new Entry(this, undefined, socket.tags);
+      entry.ws = importSleeping(socket, entry);
+      entry.asleep = true;
+      this.#entries.add(entry);
+    }
+    this.#entries.forEach((entry) => resumeSleeping(entry.ws));
   }
 
   // Clients see 1006.

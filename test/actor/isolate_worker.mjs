@@ -170,6 +170,7 @@ const idKey = (ns, jurisdiction) => (jurisdiction === 0 ? ns : `${ns}/${jurisdic
 // ------------------------------------------------------------------------------------------------ Native
 const native = {
   wake: () => pump(),
+  cutTurn: () => false, // JavaScript cannot cut itself: abort() throws here
   log: (level, text, where) => post({ kind: 'log', level, text, where }),
   logException: (event, name, message, stack, where) => post({ kind: 'exception', event, name, message, stack, where }),
   serialize: (value, mode) => {
@@ -214,6 +215,11 @@ const native = {
   releaseActor: (ns, id) => {
     owned.delete(ns + id);
     post({ kind: 'released', id });
+  },
+
+  handOver: (ns, id, name, ends, state) => {
+    owned.delete(ns + id);
+    post({ kind: 'handedOver', id, ends, state });
   },
 
   // As a node without history; point-in-time recovery is tested with the real server (bookmarks.test.mjs).

@@ -642,5 +642,44 @@ export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
   return state.ws;
 }
 
+// A sleeping socket on its way to another isolate.
+export interface SleepingSocket {
+  end: number;
+  closedOut: boolean;
+  closedIn: boolean;
+  url: string | null;
+  protocol: string | null;
+  extensions: string | null;
+  attachment: ArrayBuffer | undefined;
+}
+
+// This isolate knows the socket no more; its pipe is left to Native.handOver.
+export function exportSleeping(asleep: WebSocket): SleepingSocket {
+  const state = stateOf(asleep);
+  const { end, closedOut, closedIn, url, protocol, extensions, attachment } = state;
+  attached.delete(end);
+  state.sink = undefined;
+  state.released = true;
+  return { end, closedOut, closedIn, url, protocol, extensions, attachment };
+}
+
+// The socket here, still asleep; `resumeSleeping` lets its events come.
+export function importSleeping(from: SleepingSocket, sink: HibernatableSink): WebSocket {
+  const state = pipeSocket(from.end);
+  state.stage = 'hibernatable';
+  state.sink = sink;
+  state.closedOut = from.closedOut;
+  state.closedIn = from.closedIn;
+  state.url = from.url;
+  state.protocol = from.protocol;
+  state.extensions = from.extensions;
+  state.attachment = from.attachment;
+  return state.ws;
+}
+
+export function resumeSleeping(asleep: WebSocket): void {
+  attach(stateOf(asleep));
+}
+
 export { couple, coupleProblem, socketFromEnd } from './coupling.ts';
 export { WebSocketRequestResponsePair, checkAutoResponse } from './auto_response.ts';
