@@ -109,6 +109,8 @@ export class Container implements Looked {
   #line: WaitingLine | undefined; // made when a call first finds the gate locked
   #grace: HostTimer | undefined;
   #lastEvent = 0;
+  // Events so far, to see whether there was another one.
+  accepted = 0;
   #idleSince = 0;
   #listed = false;
 
@@ -126,6 +128,7 @@ export class Container implements Looked {
     }
     if (this.#queued >= kQueuedCallsMax && event.weight !== undefined) return event.fail(tooManyCalls());
     const instance = this.instance ?? this.#start();
+    this.accepted++;
     if ((instance.root.locked || this.#queued >= kUnweighedCallsMax) && event.weight !== undefined) {
       return this.#wait(event, instance, event.weight());
     }
@@ -273,6 +276,12 @@ export class Container implements Looked {
   get idleSince(): number {
     const { instance } = this;
     return instance === undefined || instance.active > 0 || !instance.output.isOpen ? -1 : this.#idleSince;
+  }
+
+  // Outside of turns. Evicts an instance that nothing has happened to since `accepted` was so much.
+  evictUnused(instance: Instance, accepted: number): void {
+    if (this.instance !== instance || this.accepted !== accepted || this.isBusy || !instance.output.isOpen) return;
+    this.evict();
   }
 
   // Drops the instance. With hibernatable sockets the container stays and the next event constructs anew; once this
