@@ -38,7 +38,7 @@ export class Instance extends IoContext implements GateOwner {
   readonly where: string;
   readonly container: Container;
   readonly root: Gate;
-  readonly output = new OutputGate();
+  readonly output: OutputGate;
   readonly state: DurableObjectState;
   ended = false;
   // The user's object; undefined until its constructor has returned.
@@ -55,12 +55,15 @@ export class Instance extends IoContext implements GateOwner {
   deletedAll = 0;
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
+  // Its facets, if it has used ctx.facets (facets.ts).
+  facets: { end(error: unknown): void; releaseMemory(): void } | undefined = undefined;
   #db = 0;
 
   constructor(container: Container) {
     super();
     this.container = container;
     this.where = container.id;
+    this.output = new OutputGate(container.parent?.output);
     this.root = new Gate(this, null, undefined);
     this.state = makeState(this);
   }
@@ -112,6 +115,7 @@ export class Instance extends IoContext implements GateOwner {
   // No turn of this instance runs after this. Uncommitted writes are dropped.
   end(error: unknown): void {
     this.ended = true;
+    this.facets?.end(error);
     this.output.break(error);
     stopResources(this);
     if (this.#db !== 0) {
@@ -136,14 +140,14 @@ export class Instance extends IoContext implements GateOwner {
       throw broken === undefined ? failure(kStorageGone, { retryable: true }) : errorFromData(broken, false);
     }
     if (this.#db === 0) {
-      const { actorClass, id, name } = this.container;
-      this.#db = native.databaseOpen(actorClass.ns, id, name);
+      this.#db = this.container.openDatabase();
       openDatabases.set(this.#db, this);
     }
     return this.#db;
   }
 
   releaseMemory(): void {
+    this.facets?.releaseMemory();
     if (this.#db !== 0) native.databaseReleaseMemory(this.#db);
   }
 
