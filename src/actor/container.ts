@@ -88,6 +88,8 @@ export class Container {
   alarmRun: AlarmRun | undefined = undefined;
   clients: Set<RemoteClient> | undefined = undefined;
   readonly #events = new SafeSet<ActorEvent>();
+  // Events so far, to see whether there was another one.
+  accepted = 0;
   #idleSince = 0;
   #listed = false;
 
@@ -104,6 +106,7 @@ export class Container {
       return event.fail(errorToData(new Error(`The Durable Object class ${className} is not exported by the main module.`)));
     }
     const instance = this.instance ?? this.#start();
+    this.accepted++;
     this.#events.add(event);
     instance.beginIo();
     instance.root.enter(() => event.run(instance));
@@ -189,6 +192,12 @@ export class Container {
     this.#listed = false;
     this.evict();
     return undefined;
+  }
+
+  // Outside of turns. Evicts an instance that nothing has happened to since `accepted` was so much.
+  evictUnused(instance: Instance, accepted: number): void {
+    if (this.instance !== instance || this.accepted !== accepted || this.isBusy || !instance.output.isOpen) return;
+    this.evict();
   }
 
   // Drops the instance. With hibernatable sockets the container stays and the next event constructs anew.

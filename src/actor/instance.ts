@@ -6,7 +6,7 @@ import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
 import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import type { Container } from './container.ts';
+import type { AlarmRun, Container } from './container.ts';
 import { Gate, type GateOwner } from './gate.ts';
 import { cancelHostTimeout, hostTimeout } from './host_timer.ts';
 import { OutputGate } from './output.ts';
@@ -161,6 +161,15 @@ export class Instance extends IoContext implements GateOwner {
   // The stored alarm is another than the one that runs.
   alarmChanged(): void {
     this.alarmDeletes = false;
+  }
+
+  // Before a transaction; hand the result to rolledBack() when what it wrote is undone, the alarm included.
+  alarmMark(): AlarmRun | undefined {
+    return this.alarmDeletes ? this.container.alarmRun : undefined;
+  }
+
+  rolledBack(mark: AlarmRun | undefined): void {
+    if (mark !== undefined && this.container.alarmRun === mark) this.alarmDeletes = true;
   }
 
   // Call it with whatever a storage operation has thrown: a broken database resets the object.

@@ -267,6 +267,7 @@ export class DurableObjectStorage {
     const db = instance.db();
     native.syncBegin(db);
     instance.syncDepth++;
+    const alarm = instance.alarmMark();
     let result: T;
     try {
       result = callback();
@@ -277,6 +278,7 @@ export class DurableObjectStorage {
       if (!instance.ended) {
         try {
           native.syncRollback(db);
+          instance.rolledBack(alarm);
         } catch (rollbackError) {
           instance.storageThrew(rollbackError);
         }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "actor/actor_table.h"
+#include "actor/alarm_admission.h"
 #include "actor/alarm_scheduler.h"
 #include "actor/durability.h"
 #include "base/clock.h"
@@ -113,6 +114,7 @@ class Shard final : public ledger::DurabilityListener {
   void deliverToActor(const ObjectKey& object, std::string name, Message message);
   void tellDurable();
   void armAlarmTimer();
+  void watchClock();
   void fireAlarms();
   void fireAlarm(const actor::DueAlarm& due);
   void clearStoredAlarm(const ObjectKey& object, const std::string& name, WallMs at);
@@ -138,9 +140,11 @@ class Shard final : public ledger::DurabilityListener {
   bool tellingDurable_ = false;
   bool holdsBack_ = false;  // a timer will tell
   actor::AlarmScheduler alarms_;
+  actor::AlarmAdmission alarmRuns_;
   std::unordered_map<ObjectKey, std::pair<WallMs, std::string>> runningAlarms_;
   std::uint64_t alarmTimer_ = 0;
-  WallMs alarmTimerAt_ = 0;
+  SteadyTime alarmTimerAt_;
+  std::chrono::milliseconds clockOffset_{};  // wall clock minus steady clock, when last looked
   std::mt19937_64 random_;
   Task drained_;
   std::size_t draining_ = 0;
