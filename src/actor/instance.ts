@@ -6,11 +6,13 @@ import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
 import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
+import { SocketState } from '../web/websocket/websocket.ts';
 import type { AlarmRun, Container } from './container.ts';
 import { Gate, type GateOwner } from './gate.ts';
 import { cancelHostTimeout, hostTimeout } from './host_timer.ts';
 import { OutputGate } from './output.ts';
 import { type DurableObjectState, makeState } from './state.ts';
+import { second } from './ticker.ts';
 
 const kBlockLimitMs = 30_000;
 const kBlockedTooLong =
@@ -45,6 +47,8 @@ export class Instance extends IoContext implements GateOwner {
   object: Record<string, unknown> | undefined;
   // Events, tasks and I/O under way: idle at 0.
   active = 0;
+  // When the last of them began (ticker.ts).
+  lastIo = 0;
   // Explicit transactions that are open, innermost last.
   transactions: object[] = [];
   transactionConfirmed = false;
@@ -56,6 +60,7 @@ export class Instance extends IoContext implements GateOwner {
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
   #db = 0;
+  #superseded: Error | undefined;
 
   constructor(container: Container) {
     super();
@@ -91,6 +96,7 @@ export class Instance extends IoContext implements GateOwner {
 
   beginIo(): void {
     this.active++;
+    this.lastIo = second;
   }
 
   endIo(): void {
@@ -114,11 +120,23 @@ export class Instance extends IoContext implements GateOwner {
     this.ended = true;
     this.output.break(error);
     stopResources(this);
-    if (this.#db !== 0) {
-      openDatabases.delete(this.#db);
-      native.databaseClose(this.#db);
-      this.#db = 0;
-    }
+    this.#closeDatabase();
+  }
+
+  // What runs goes on without storage: touching it resets the object with `error`. Its sockets are cut.
+  supersede(error: Error): void {
+    this.#superseded = error;
+    this.resources?.forEach((resource) => {
+      if (resource instanceof SocketState) resource.stop();
+    });
+    this.#closeDatabase();
+  }
+
+  #closeDatabase(): void {
+    if (this.#db === 0) return;
+    openDatabases.delete(this.#db);
+    native.databaseClose(this.#db);
+    this.#db = 0;
   }
 
   // A handler of the user's class, undefined when it is none.
@@ -131,6 +149,7 @@ export class Instance extends IoContext implements GateOwner {
 
   // Throws when the object has been reset.
   db(): number {
+    if (this.#superseded !== undefined) this.container.break(this.#superseded, { disconnected: true });
     if (this.ended) {
       const { broken } = this.container;
       throw broken === undefined ? failure(kStorageGone, { retryable: true }) : errorFromData(broken, false);
@@ -185,6 +204,8 @@ export class Instance extends IoContext implements GateOwner {
     if (!this.ended) {
       if (this.#db !== 0) native.databaseAbort(this.#db, message);
       this.container.break(error, { abandonAlarm: !retryAlarm });
+      // Nothing more of this object runs: no handler of the error, no `finally`.
+      if (frameIfAny()?.context === this && native.cutTurn()) for (;;);
     }
     throw error;
   }

@@ -64,6 +64,7 @@ export class Isolate {
   logs = [];
   alarms = []; // what alarmDone said: [id, outcome]
   released = [];
+  handedOver = [];
   clients = new Map();
   #next = 1;
   #exchanges = new Map();
@@ -105,6 +106,7 @@ export class Isolate {
       case 'exception': return void this.exceptions.push(message);
       case 'answer': return this.#asks.get(message.ask)(message.value);
       case 'alarmDone': return void this.alarms.push([message.id, message.outcome]);
+      case 'handedOver': return void this.handedOver.push(message);
       case 'released': return void this.released.push(message.id);
       case 'respond': return exchange.resolve({ status: message.status, headers: message.headers, text: message.body });
       case 'start': exchange.response = { status: message.status, headers: message.headers, text: '', chunks: [] }; return undefined;
@@ -177,7 +179,7 @@ export async function start(main, { classes = {}, shards = 1, bindings = [], dat
     for (let shard = 0; shard < (name === 'main' ? shards : 1); shard++) {
       const config = {
         address: group.scripts[name] + shard, shard, shardCount: shards, script: name, versionId: 'v1', versionTag: '', versionCreatedOn: '',
-        compatibilityDate: date, compatibilityFlags: flags, namespaces: own, checking: false,
+        compatibilityDate: date, compatibilityFlags: flags, namespaces: own, secondMs: 1000, checking: false,
         bindings: [...own.map(({ ns, className }) => ({ name: className, kind: 'durable_object', ns, className, script: name })), ...extra],
       };
       group.isolates.push(await Isolate.start(group, { main: source, config, seconds }));
