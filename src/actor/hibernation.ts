@@ -2,7 +2,7 @@
 // tags and attachments. When the object wakes, each socket that is asked for or speaks becomes a new WebSocket object.
 
 import { native } from '../web/host.ts';
-import { SafeSet, encodeUtf8, promiseResolve, promiseThen } from '../web/primordials.ts';
+import { SafeSet, encodeUtf8, isArray, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import {
   type HibernatableSink,
@@ -17,6 +17,8 @@ import {
   checkAutoResponse,
   exportSleeping,
   importSleeping,
+  isAutoResponsePair,
+  isFresh,
   isHibernatable,
   isReleased,
   isWebSocket,
@@ -122,10 +124,10 @@ export class Hibernation {
     if (!isWebSocket(ws)) {
       throw new TypeError("Failed to execute 'getTags' on 'DurableObjectState': parameter 1 is not of type 'WebSocket'.");
     }
-    if (!isHibernatable(ws)) {
+    if (isFresh(ws)) {
       throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
     }
-    const entry = this.#entryOf(ws);
+    const entry = isHibernatable(ws) ? this.#entryOf(ws) : undefined;
     if (entry === undefined) throw new Error('only hibernatable websockets can have tags.');
     return [...entry.tags];
   }
@@ -133,6 +135,11 @@ export class Hibernation {
   // --- auto-response
 
   setAutoResponse(pair: WebSocketRequestResponsePair | undefined): void {
+    if (pair !== undefined && !isAutoResponsePair(pair)) {
+      throw new TypeError(
+        "Failed to execute 'setWebSocketAutoResponse' on 'DurableObjectState': parameter 1 is not of type 'WebSocketRequestResponsePair'.",
+      );
+    }
     if (pair !== undefined) checkAutoResponse(pair);
     this.autoResponse = pair;
     this.#entries.forEach((entry) => this.#applyAutoResponse(entry));
@@ -155,6 +162,8 @@ export class Hibernation {
 
   setEventTimeout(given: number | undefined): void {
     const ms = given === undefined || given === null ? 0 : Math.trunc(Number(given));
+    if (Number.isNaN(ms)) throw new TypeError('The value cannot be converted because it is not an integer.');
+    if (ms < 0) throw new TypeError('The value cannot be converted because it is negative and this API expects a positive number.');
     if (ms > kEventTimeoutMaxMs) throw new Error(`Event timeout should not exceed ${kEventTimeoutMaxMs} ms.`);
     this.eventTimeoutMs = ms > 0 ? ms : undefined;
   }
@@ -274,7 +283,10 @@ function eventName(incoming: Incoming): string {
 
 function checkTags(given: unknown): string[] {
   const tags: string[] = [];
-  if (given === undefined || given === null) return tags;
+  if (given === undefined) return tags;
+  if (!isArray(given)) {
+    throw new TypeError("Failed to execute 'acceptWebSocket' on 'DurableObjectState': parameter 2 is not of type 'Array'.");
+  }
   for (const item of given as Iterable<unknown>) {
     if (tags.length >= kTagsMax) throw new Error(`a Hibernatable WebSocket cannot have more than ${kTagsMax} tags`);
     const tag = `${item as string}`;

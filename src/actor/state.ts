@@ -107,7 +107,7 @@ export class DurableObjectState {
   }
 
   setWebSocketAutoResponse(pair: WebSocketRequestResponsePair | undefined = undefined): void {
-    hibernationOf(this.#instance).setAutoResponse(pair ?? undefined);
+    hibernationOf(this.#instance).setAutoResponse(pair);
   }
 
   getWebSocketAutoResponse(): WebSocketRequestResponsePair | null {

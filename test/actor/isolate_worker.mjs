@@ -1,5 +1,6 @@
 // One worker isolate under plain Node: the runtime's bundle with a small, honest stand-in for the C++ side. A thread of its
 // own, because the bundle replaces the global object. Talks to harness.mjs.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { deserialize, serialize, setFlagsFromString } from 'node:v8';
@@ -436,8 +437,10 @@ function pump() {
   pumping = true;
   later(step);
 }
+// What a turn enters does not outlive it, as under C++.
+const outside = AsyncLocalStorage.snapshot();
 function step() {
-  const more = runtime.runTurn();
+  const more = outside(() => runtime.runTurn());
   turns++;
   // Microtasks of this turn run before the next immediate.
   later(() => {

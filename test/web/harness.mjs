@@ -2,6 +2,7 @@
 //
 // The bundle is made like the product's (tools/bundle.mjs) and evaluated in this process, so `install: true` replaces
 // the test's own globals: tests keep what they need of Node from their imports.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import { createRequire } from 'node:module';
@@ -15,6 +16,8 @@ const modules = {
   nodeModules: 'node_modules.ts', sourceMaps: 'source_maps.ts', console: 'console.ts', report: 'report.ts',
 };
 let bundled;
+// What a turn enters does not outlive it, as under C++.
+const outside = AsyncLocalStorage.snapshot();
 
 export async function bundleText() {
   if (bundled !== undefined) return bundled;
@@ -67,7 +70,7 @@ export class TestNative {
   }
 
   async #pump() {
-    while (this.#runtime().io.runTurn()) await tick();
+    while (outside(() => this.#runtime().io.runTurn())) await tick();
     this.#pumping = false;
   }
 
