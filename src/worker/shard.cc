@@ -17,7 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kBehindLookEvery{5};
 
 // Alarms delivered before other events of the shard get a turn.
-constexpr std::size_t kAlarmsPerRound = 32;
+constexpr std::size_t kAlarmsPerRound = 8;
 
 // Long waits are cut, so that a wall clock that is set is noticed this soon.
 constexpr std::chrono::milliseconds kClockLookEvery{1000};
