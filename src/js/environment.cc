@@ -217,6 +217,21 @@ void Environment::condemn(Condemned reason) {
   });
 }
 
+bool Environment::cutTurn() {
+  if (!inTurn_ || condemned() != Condemned::kNo) return condemned() != Condemned::kNo;
+  cut_ = true;
+  isolate_->TerminateExecution();
+  return true;
+}
+
+void Environment::afterCut() {
+  cut_ = false;
+  // Condemned meanwhile: its termination may be the one that is taken back, but no turn follows.
+  isolate_->CancelTerminateExecution();
+  // Nobody has put back what AsyncLocalStorage.run() replaced.
+  isolate_->SetContinuationPreservedEmbedderDataV2(v8::Undefined(isolate_));
+}
+
 std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::size_t initial) {
   Environment& self = *static_cast<Environment*>(data);
   const std::size_t limit = self.options_.heapBytesMax;

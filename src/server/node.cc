@@ -92,13 +92,19 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
 
  private:
   void run() {
-    loop_.post([this] {
+    const auto begin = [this] {
+      if (draining_) return;
       if (Result<void> started = start(); !started) {
         std::fprintf(stderr, "holdfast: %s\n", started.error().message.c_str());
         exitCode_ = kExitStartFailed;
         stop();
       }
-    });
+    };
+    if (options_.wait.count() == 0) {
+      loop_.post(begin);
+    } else {
+      loop_.addTimer(systemClock().steady() + options_.wait, begin);
+    }
     loop_.run();
     finished_(exitCode_);
   }

@@ -1,5 +1,6 @@
 // What is compared. `main` runs in the stateless handler; other functions run inside an object of class Subject, through
 // `inside(part, ...args)`. Nothing here may depend on which runtime it is.
+import { rpcCases } from './rpc_cases.mjs';
 import { storageCases } from './storage_cases.mjs';
 
 const both = (name, parts) => ({
@@ -769,4 +770,8 @@ const definitions = {
   }),
 };
 
-export const cases = { ...definitions, ...storageCases };
+export const cases = {
+  ...definitions,
+  ...rpcCases,
+  ...storageCases,
+};
