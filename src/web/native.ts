@@ -280,7 +280,7 @@ export interface Runtime {
   // No new objects will be claimed by this isolate.
   codeUpdated(mode: 'deferred' | 'now', deadline: number): void;
   // The namespaces were deleted: reset their objects.
-  namespacesDeleted(namespaces: string[]): void;
+  namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void;
   // The object's storage is about to be replaced from outside: reset it.
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.

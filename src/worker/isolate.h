@@ -53,7 +53,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // A job of the store has ended.
   void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
-  void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
+  void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
   void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.
