@@ -302,7 +302,7 @@ export interface Runtime {
   // The heap is nearly full: idle objects should leave it.
   memoryPressure(): void;
   // The namespaces were deleted: reset their objects.
-  namespacesDeleted(namespaces: string[]): void;
+  namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void;
   // The object's storage is about to be replaced from outside: reset it.
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.

@@ -131,8 +131,12 @@ export function memoryPressure(): void {
   if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {
