@@ -28,6 +28,8 @@ export interface BreakOptions {
   infrastructure?: boolean;
   // ctx.abort(reason, {retryAlarm: false}).
   abandonAlarm?: boolean;
+  // Its error does not say durableObjectReset.
+  unmarked?: boolean;
   // The object goes on elsewhere: not an error of the object.
   disconnected?: boolean;
 }
@@ -141,7 +143,7 @@ export class Container {
   break(error: unknown, options: BreakOptions): void {
     if (this.broken !== undefined || this.released) return;
     const data = errorToData(error);
-    if (options.disconnected !== true || data.durableObjectReset) data.durableObjectReset = true;
+    if (options.disconnected !== true && options.unmarked !== true) data.durableObjectReset = true;
     this.broken = data;
     if (this.actorClass.containers.get(this.id) === this) this.actorClass.containers.delete(this.id);
     const { instance } = this;

@@ -2,7 +2,7 @@
 // tags and attachments. When the object wakes, each socket that is asked for or speaks becomes a new WebSocket object.
 
 import { native } from '../web/host.ts';
-import { SafeSet, encodeUtf8, promiseResolve, promiseThen } from '../web/primordials.ts';
+import { SafeSet, encodeUtf8, isArray, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import {
   type HibernatableSink,
@@ -14,6 +14,7 @@ import {
   ackSocket,
   applyIncoming,
   checkAutoResponse,
+  isAccepted,
   isHibernatable,
   isReleased,
   isWebSocket,
@@ -29,6 +30,7 @@ const kSocketsMax = 32_768;
 const kTagsMax = 10;
 const kTagBytesMax = 256;
 const kEventTimeoutMaxMs = 604_800_000;
+const kUint32Max = 4_294_967_295;
 
 // One accepted socket, in the order of acceptance.
 class Entry implements HibernatableSink {
@@ -111,7 +113,7 @@ export class Hibernation {
     if (!isWebSocket(ws)) {
       throw new TypeError("Failed to execute 'getTags' on 'DurableObjectState': parameter 1 is not of type 'WebSocket'.");
     }
-    if (!isHibernatable(ws)) {
+    if (!isHibernatable(ws) && !isAccepted(ws)) {
       throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
     }
     const entry = this.#entryOf(ws);
@@ -144,6 +146,11 @@ export class Hibernation {
 
   setEventTimeout(given: number | undefined): void {
     const ms = given === undefined || given === null ? 0 : Math.trunc(Number(given));
+    if (!Number.isFinite(ms)) throw new TypeError('The value cannot be converted because it is not an integer.');
+    if (ms < 0) {
+      throw new TypeError('The value cannot be converted because it is negative and this API expects a positive number.');
+    }
+    if (ms > kUint32Max) throw new TypeError(`Value out of range. Must be less than or equal to ${kUint32Max}.`);
     if (ms > kEventTimeoutMaxMs) throw new Error(`Event timeout should not exceed ${kEventTimeoutMaxMs} ms.`);
     this.eventTimeoutMs = ms > 0 ? ms : undefined;
   }
@@ -237,8 +244,11 @@ function eventName(incoming: Incoming): string {
 
 function checkTags(given: unknown): string[] {
   const tags: string[] = [];
-  if (given === undefined || given === null) return tags;
-  for (const item of given as Iterable<unknown>) {
+  if (given === undefined) return tags;
+  if (!isArray(given)) {
+    throw new TypeError("Failed to execute 'acceptWebSocket' on 'DurableObjectState': parameter 2 is not of type 'Array'.");
+  }
+  for (const item of given as unknown[]) {
     if (tags.length >= kTagsMax) throw new Error(`a Hibernatable WebSocket cannot have more than ${kTagsMax} tags`);
     const tag = `${item as string}`;
     if (encodeUtf8(tag).byteLength > kTagBytesMax) {

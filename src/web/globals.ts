@@ -17,7 +17,6 @@ import { MessageChannel, MessagePort } from './message_channel.ts';
 import {
   SafeSet,
   defineProperty,
-  hostQueueMicrotask,
   hostStructuredClone,
   ownKeys,
   reflectApply,
@@ -251,7 +250,7 @@ export function installGlobals(): void {
     clearTimeout: webTimers.clearTimeout,
     setInterval: webTimers.setInterval,
     clearInterval: webTimers.clearInterval,
-    queueMicrotask: hostQueueMicrotask,
+    queueMicrotask: webTimers.queueMicrotask,
     structuredClone: hostStructuredClone,
     self: globalThis,
     navigator: new Navigator(),

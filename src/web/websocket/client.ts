@@ -127,7 +127,9 @@ function checkProtocols(given: string | string[] | undefined): string[] {
   const seen = new SafeSet<string>();
   for (let i = 0; i < protocols.length; i++) {
     const name = `${protocols[i]}`;
-    if (!regExpTest(kToken, name)) throw syntaxError('One of the protocol header tokens is invalid.');
+    if (!regExpTest(kToken, name)) {
+      throw syntaxError(typeof given === 'string' ? 'The protocol header token is invalid.' : 'One of the protocol header tokens is invalid.');
+    }
     if (seen.has(name)) throw syntaxError('The protocols header cannot have repeating values.');
     seen.add(name);
   }

@@ -218,7 +218,7 @@ export class WebSocket extends EventTarget {
   send(message: string | ArrayBuffer | ArrayBufferView | Blob): void {
     if (!(#state in this)) throw new TypeError(kIllegalInvocation);
     const state = this.#state;
-    if (message === undefined) {
+    if (arguments.length === 0) {
       throw new TypeError(
         "Failed to execute 'send' on 'WebSocket': parameter 1 is not of type 'ArrayBuffer or ArrayBufferView or string'.",
       );
@@ -325,8 +325,8 @@ makeEnumerable(WebSocket.prototype, [
 ]);
 for (const holder of [WebSocket, WebSocket.prototype]) {
   for (const [name, value] of Object.entries(kReadyStates)) {
-    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true });
-    defineProperty(holder, name, { value, enumerable: true });
+    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true, configurable: true });
+    defineProperty(holder, name, { value, enumerable: true, configurable: true });
   }
 }
 
@@ -570,11 +570,12 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
 // ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
 export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
   const state = stateOf(ws);
-  if (state.stage === 'accepted') {
-    throw new TypeError('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
+  if (state.stage === 'accepted' || state.stage === 'hibernatable') {
+    throw new Error('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
   }
-  if (state.stage !== 'fresh' || state.end === 0 || (state.peer !== undefined && state.peer.stage !== 'fresh')) {
-    throw new TypeError(
+  // Without a peer here it is a client's, which came with a Response.
+  if (state.stage !== 'fresh' || state.peer === undefined || state.peer.stage !== 'fresh') {
+    throw new Error(
       'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
     );
   }
@@ -597,6 +598,12 @@ export function socketEnd(ws: WebSocket): number {
 export function ackSocket(ws: WebSocket): void {
   const state = stateOf(ws);
   if (!state.released) state.transport!.ack();
+}
+
+// By accept(), or a client's of its own.
+export function isAccepted(ws: WebSocket): boolean {
+  const { stage } = stateOf(ws);
+  return stage === 'accepted' || stage === 'client';
 }
 
 export function isHibernatable(ws: WebSocket): boolean {
