@@ -1,5 +1,5 @@
 // Cases about gates and order: what may run between two lines of an object's code, and in which order things happen.
-import { outcome, outcomes, pause, table, told } from './stage.mjs';
+import { outcome, outcomes, pause, table, told, until } from './stage.mjs';
 
 const { definitions, staged, alone } = table();
 
@@ -171,7 +171,7 @@ alone('order: timers in timers', async function () {
     setTimeout(() => log.push('inner 15'), 15);
   }, 1);
   setTimeout(() => log.push('second'), 1);
-  await pause(60);
+  await until(() => log.length === 4);
   return log;
 });
 alone('order: a negative, absent or strange delay is 0', async function () {
@@ -437,7 +437,7 @@ staged('section: writes before it rejects', async ({ object }) => {
 staged('section: a call of itself that is not awaited', async ({ object }) => {
   const stub = object();
   await stub.runAsync('block');
-  await pause(20);
+  await until(async () => (await stub.logged()).length >= 3);
   return stub.logged();
 }, {
   async block(ctx) {
@@ -505,7 +505,7 @@ staged('section: a call from outside waits for the end', async ({ object }) => o
 });
 staged('section: timers that it leaves behind run later', async ({ object }) => {
   await object().runAsync('block');
-  await pause(40);
+  await until(async () => (await object().logged()).length >= 4);
   return object().logged();
 }, {
   async block(ctx) {
@@ -542,7 +542,7 @@ staged('section: with a transaction inside, and the other way round', async ({ o
 });
 staged('section: waitUntil inside one', async ({ object }) => {
   await object().runAsync('block');
-  await pause(40);
+  await until(async () => (await object().logged()).length >= 3);
   return object().logged();
 }, {
   async block(ctx) {
@@ -585,7 +585,7 @@ staged('section: several in the constructor', async ({ object }) => {
 staged('section: a timer in the constructor does not hold the first event', async ({ object }) => {
   const stub = object();
   await stub.push('first');
-  await pause(30);
+  await until(async () => (await stub.logged()).length >= 3);
   return stub.logged();
 }, {
   construct() {

@@ -245,7 +245,7 @@ staged('constructor: a call of another object in it', async ({ object }) => obje
 });
 staged('constructor: a call of itself in it', async ({ object }) => {
   const first = await object().echo('first');
-  await pause(20);
+  await until(async () => (await object().logged()).length >= 1);
   return [first, await object().logged()];
 }, {
   construct(ctx, env) {
@@ -318,7 +318,7 @@ staged('life: an exception in a timer leaves it as it is', async ({ object }) =>
 staged('life: waitUntil that rejects leaves it as it is', async ({ object }) => {
   const stub = object();
   const first = await stub.run('wait');
-  await pause(20);
+  await until(async () => (await stub.logged()).length >= 1);
   return [first, await stub.logged()];
 }, {
   wait(ctx) {
