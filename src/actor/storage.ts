@@ -13,6 +13,7 @@ import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
 import { type ListOptions, listArguments } from './list_options.ts';
 import { refuseReference, storageCloneError } from './rpc_values.ts';
 import { type SqlStorage, makeSql } from './sql.ts';
+import { actorHost } from './state.ts';
 import { type DurableObjectTransaction, runTransaction } from './transaction.ts';
 
 const kKeysMax = 128;
@@ -187,6 +188,7 @@ export class DurableObjectStorage {
       if (instance.transactions.length > 0) throw new Error('Cannot call deleteAll() within a transaction');
       instance.wrote(native.kvDeleteAll(instance.db(), deleteAllDeletesAlarm), false);
       instance.deletedAll++;
+      actorHost.eraseFacets(instance);
       return settled;
     } catch (error) {
       return thrown(instance, error);
@@ -267,6 +269,7 @@ export class DurableObjectStorage {
     const db = instance.db();
     native.syncBegin(db);
     instance.syncDepth++;
+    const alarm = instance.alarmMark();
     let result: T;
     try {
       result = callback();
@@ -277,6 +280,7 @@ export class DurableObjectStorage {
       if (!instance.ended) {
         try {
           native.syncRollback(db);
+          instance.rolledBack(alarm);
         } catch (rollbackError) {
           instance.storageThrew(rollbackError);
         }

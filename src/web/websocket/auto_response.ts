@@ -15,24 +15,16 @@ function checkedPairText(value: unknown, what: 'Request' | 'Response'): string {
   return text;
 }
 
-function notText(parameter: number): TypeError {
-  return new TypeError(
-    `Failed to construct 'WebSocketRequestResponsePair': constructor parameter ${parameter} is not of type 'string'.`,
-  );
-}
-
-let isPair: (value: unknown) => value is WebSocketRequestResponsePair;
-
 export class WebSocketRequestResponsePair {
   readonly #request: string;
   readonly #response: string;
 
-  static {
-    isPair = (value): value is WebSocketRequestResponsePair => typeof value === 'object' && value !== null && #request in value;
-  }
-
   constructor(request: string, response: string) {
-    if (arguments.length < 2) throw notText(arguments.length + 1);
+    if (arguments.length < 2) {
+      throw new TypeError(
+        `Failed to construct 'WebSocketRequestResponsePair': constructor parameter ${arguments.length + 1} is not of type 'string'.`,
+      );
+    }
     this.#request = `${request}`;
     this.#response = `${response}`;
   }
@@ -48,13 +40,12 @@ export class WebSocketRequestResponsePair {
 setTag(WebSocketRequestResponsePair.prototype, 'WebSocketRequestResponsePair');
 makeEnumerable(WebSocketRequestResponsePair.prototype, ['request', 'response']);
 
+export function isAutoResponsePair(value: unknown): value is WebSocketRequestResponsePair {
+  return value instanceof WebSocketRequestResponsePair;
+}
+
 // The limits are those of setWebSocketAutoResponse, not of the pair.
-export function checkAutoResponse(pair: unknown): asserts pair is WebSocketRequestResponsePair {
-  if (!isPair(pair)) {
-    throw new TypeError(
-      "Failed to execute 'setWebSocketAutoResponse' on 'DurableObjectState': parameter 1 is not of type 'WebSocketRequestResponsePair'.",
-    );
-  }
+export function checkAutoResponse(pair: WebSocketRequestResponsePair): void {
   checkedPairText(pair.request, 'Request');
   checkedPairText(pair.response, 'Response');
 }
