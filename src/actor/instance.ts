@@ -287,5 +287,6 @@ export function durable(pairs: readonly number[]): void {
 
 // Runtime.databaseFailed.
 export function databaseFailed(db: number, message: string): void {
-  openDatabases.get(db)?.container.break(new Error(message), { infrastructure: !message.includes('constraints were violated') });
+  const isTheCodes = message.includes('constraints were violated');
+  openDatabases.get(db)?.container.break(new Error(message), { infrastructure: !isTheCodes, unmarked: isTheCodes });
 }
