@@ -17,7 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kBehindLookEvery{5};
 
 // Alarms delivered before other events of the shard get a turn.
-constexpr std::size_t kAlarmsPerRound = 32;
+constexpr std::size_t kAlarmsPerRound = 8;
 
 // Long waits are cut, so that a wall clock that is set is noticed this soon.
 constexpr std::chrono::milliseconds kClockLookEvery{1000};
@@ -120,7 +120,7 @@ void Shard::fetch(FetchRequest request) {
 
 void Shard::activate(catalog::SnapshotPtr snapshot) {
   HF_CHECK(loop_.isCurrent(), "a shard is touched by its own thread only");
-  snapshot_ = std::move(snapshot);
+  const catalog::SnapshotPtr before = std::exchange(snapshot_, std::move(snapshot));
   const WallMs now = dependencies_.clock.wallMs();
   std::vector<std::string> restart;
   for (auto it = byVersion_.begin(); it != byVersion_.end();) {
@@ -143,11 +143,34 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
       isolate.codeUpdated(script->second.updateMode, now + delay.count());
     }
   }
+  // What is left of still older versions must not outlive the new one's deadline.
+  for (const auto& [address, isolate] : isolates_) {
+    if (!isolate->retired() || byVersion_.contains(isolate->version().id)) continue;
+    const auto script = snapshot_->scripts.find(isolate->version().scriptName);
+    if (script == snapshot_->scripts.end() || std::ranges::find(restart, script->first) == restart.end()) continue;
+    const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(script->second.updateMaxDelay);
+    isolate->codeUpdated(script->second.updateMode, now + delay.count());
+  }
+  resetTransferred(*before);
   // A script that was running here is wanted here: its new version starts now and not under the next request.
   for (const std::string& script : restart) {
     if (auto isolate = isolateFor(script, static_cast<std::uint32_t>(random_())); !isolate) {
       dependencies_.log.error("script did not start", {{"script", script}, {"error", isolate.error().message}});
     }
+  }
+}
+
+// A script whose class went to another one runs on; the class's objects go on over there.
+void Shard::resetTransferred(const catalog::Snapshot& before) {
+  std::map<std::string, std::vector<NamespaceId>> moved;  // by the script that had them
+  for (const auto& [id, ns] : before.namespaces) {
+    const auto now = snapshot_->namespaces.find(id);
+    if (now != snapshot_->namespaces.end() && now->second.script != ns.script) moved[ns.script].push_back(id);
+  }
+  if (moved.empty()) return;
+  for (const auto& [address, isolate] : isolates_) {
+    const auto it = moved.find(isolate->version().scriptName);
+    if (it != moved.end()) isolate->namespacesLeft(it->second, "transferred");
   }
 }
 
@@ -161,7 +184,7 @@ Result<CheckReport> Shard::check(std::shared_ptr<const catalog::Version> version
 }
 
 void Shard::resetNamespaces(const std::vector<NamespaceId>& namespaces) {
-  for (const auto& [address, isolate] : isolates_) isolate->namespacesDeleted(namespaces);
+  for (const auto& [address, isolate] : isolates_) isolate->namespacesLeft(namespaces, "deleted");
   for (const NamespaceId& ns : namespaces) {
     alarms_.removeNamespace(ns);
     std::erase_if(runningAlarms_, [&](const auto& entry) {
@@ -239,6 +262,38 @@ void Shard::drain(Task done) {
 void Shard::finishDrain() {
   if (draining_ > 0) draining_--;
   if (draining_ == 0 && drained_ != nullptr) std::exchange(drained_, nullptr)();
+}
+
+// --- sleeping objects that change their isolate
+
+void Shard::handOver(const ObjectKey& object, IsolateAddress from, Handover handover) {
+  actors_.release(object, from);
+  handovers_.insert_or_assign(object, std::move(handover));
+  loop_.post([this, object] { deliverHandover(object); });
+}
+
+std::optional<Handover> Shard::takeHandover(const ObjectKey& object) {
+  if (handovers_.empty()) return std::nullopt;
+  auto taken = handovers_.extract(object);
+  return taken ? std::optional(std::move(taken.mapped())) : std::nullopt;
+}
+
+void Shard::cut(const Handover& handover) {
+  for (const web::PipeEnd end : handover.ends) pipes_.abort(end);
+}
+
+void Shard::deliverHandover(const ObjectKey& object) {
+  const auto it = handovers_.find(object);
+  if (it == handovers_.end()) return;  // an event was faster
+  const auto cutIfLeft = [this, object] {
+    if (const auto left = takeHandover(object)) cut(*left);
+  };
+  auto isolate = isolateForObject(object);
+  if (!isolate || !claim(object, **isolate)) {
+    dependencies_.log.warn("sockets cut: nobody runs their object now", {{"object", object.id.hex()}});
+    return cutIfLeft();
+  }
+  (*isolate)->adopt(object, it->second.name, cutIfLeft);
 }
 
 // --- messages between isolates

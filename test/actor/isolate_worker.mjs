@@ -171,6 +171,7 @@ const idKey = (ns, jurisdiction) => (jurisdiction === 0 ? ns : `${ns}/${jurisdic
 // ------------------------------------------------------------------------------------------------ Native
 const native = {
   wake: () => pump(),
+  cutTurn: () => false, // JavaScript cannot cut itself: abort() throws here
   log: (level, text, where) => post({ kind: 'log', level, text, where }),
   logException: (event, name, message, stack, where) => post({ kind: 'exception', event, name, message, stack, where }),
   serialize: (value, mode) => {
@@ -215,6 +216,11 @@ const native = {
   releaseActor: (ns, id) => {
     owned.delete(ns + id);
     post({ kind: 'released', id });
+  },
+
+  handOver: (ns, id, name, ends, state) => {
+    owned.delete(ns + id);
+    post({ kind: 'handedOver', id, ends, state });
   },
 
   // As a node without history; point-in-time recovery is tested with the real server (bookmarks.test.mjs).
@@ -286,6 +292,8 @@ const native = {
     if (withAlarm) d.sqlite.exec('DELETE FROM _cf_METADATA');
     return commit;
   },
+  // Facets are tested with the real server (facets.test.mjs).
+  facetErase: () => 0,
   pendingCommit: (db) => (database(db).dirty ? database(db).commits + 1 : 0),
   lastCommit: (db) => database(db).commits,
   commitNow: (db) => {

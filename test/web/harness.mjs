@@ -177,7 +177,7 @@ export async function load({ date = '2026-08-20', flags = [], bindings = [], ins
   const native = new TestNative(() => runtime);
   const config = {
     address: 1, shard: 0, shardCount: 1, script: 'test', versionId: '', versionTag: '', versionCreatedOn: '',
-    compatibilityDate: date, compatibilityFlags: flags, bindings, namespaces: [], checking: false,
+    compatibilityDate: date, compatibilityFlags: flags, bindings, namespaces: [], secondMs: 1000, checking: false,
   };
   const create = (0, eval)(text);
   runtime = create(native, createRequire(import.meta.url), config);
