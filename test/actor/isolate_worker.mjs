@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { deserialize, serialize, setFlagsFromString } from 'node:v8';
+import { types } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { createHmac, createHash, randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -113,6 +114,8 @@ class CloneError extends DOMException {
   }
 }
 function checkCloneable(value, seen = new Set()) {
+  // As in C++: nothing runs user code, and errors are left to who asks.
+  if (types.isProxy(value) || Error.isError(value)) throw new CloneError('needs a walk');
   if (typeof value === 'function') throw new CloneError(`${String(value)} could not be cloned.`);
   if (typeof value === 'symbol') throw new CloneError(`${String(value)} could not be cloned.`);
   if (typeof value !== 'object' || value === null || seen.has(value)) return;
@@ -124,7 +127,10 @@ function checkCloneable(value, seen = new Set()) {
   if (Object.getPrototypeOf(value) !== Object.prototype) {
     throw new CloneError(`Could not serialize object of type "${value.constructor?.name ?? 'Object'}". This type does not support serialization.`);
   }
-  for (const key of Object.keys(value)) checkCloneable(value[key], seen);
+  for (const key of Object.keys(value)) {
+    if (!('value' in Object.getOwnPropertyDescriptor(value, key))) throw new CloneError('needs a walk');
+    checkCloneable(value[key], seen);
+  }
 }
 const copy = structuredClone;
 
