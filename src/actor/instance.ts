@@ -74,6 +74,10 @@ export class Instance extends IoContext implements GateOwner {
     else (section as Gate).current().enter(run);
   }
 
+  override get isOver(): boolean {
+    return this.ended;
+  }
+
   override get resetError(): ErrorData | undefined {
     return this.container.broken;
   }

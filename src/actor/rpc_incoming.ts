@@ -82,16 +82,16 @@ export class RemoteReply implements Reply {
   // Serialised here for the first time, unless it had to wait.
   #sendObject(value: unknown): void {
     try {
-      native.send(this.#address, [MessageKind.result, this.#id, value]);
+      native.send(this.#address, [MessageKind.result, this.#id, value], true);
       return;
     } catch {
       // It is walked, which says what is wrong with it.
     }
     const packed = packResult(value, this.#frame);
-    if (!(packed instanceof Packed)) throw new TypeError('The result could not be sent.');
-    const { moved } = packed;
-    this.#sendPacked(packed);
-    disposeAll(moved);
+    if (packed instanceof Packed) {
+      this.#sendPacked(packed);
+      disposeAll(packed.moved);
+    } else native.send(this.#address, [MessageKind.result, this.#id, packed]); // just within the limit
   }
 
   #sendPacked(packed: Packed): void {

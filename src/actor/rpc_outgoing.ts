@@ -208,8 +208,10 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
 
   #resolved(packed: unknown): void {
     const { context, section } = this.frame;
+    if (packed instanceof Packed) packed.waitIn(context);
     context.enter(section, () => {
       context.endIo();
+      if (packed instanceof Packed && !packed.arrive(context)) return;
       const value = unpackResult(packed, this.frame);
       this.#state = State.resolved;
       this.#value = value;

@@ -11,7 +11,7 @@ import { flag } from '../web/compat.ts';
 import { Headers } from '../web/headers.ts';
 import { native, nodeRequire } from '../web/host.ts';
 import { nodeBlob, webStreams } from '../web/host_modules.ts';
-import type { Frame } from '../web/io.ts';
+import { type ContextResource, type Frame, type IoContext, addResource, removeResource } from '../web/io.ts';
 import { SafeMap, SafeSet, arrayPush, defineProperty, getPrototypeOf, isArray, noop, objectKeys } from '../web/primordials.ts';
 import { isRequest } from '../web/request.ts';
 import { isResponse } from '../web/response.ts';
@@ -37,6 +37,7 @@ import { Exported, Imported, type Target, exportTo } from './rpc_target.ts';
 import { NativeDOMException, RpcPromise, RpcProperty, RpcTarget, cloneError, isLongText, isPrimitive, measure } from './rpc_values.ts';
 
 const ObjectPrototype = Object.prototype;
+const kDispose: typeof Symbol.dispose = Symbol.dispose;
 const dupsParameters = flag('rpc_params_dup_stubs');
 const kStubDisposed = 'RPC stub used after being disposed.';
 const kNotReceiver =
@@ -53,7 +54,7 @@ function types(): Types {
 // The way between isolates: [gaps, key gaps, references, number of the disposer's export or 0].
 export type WireRefs = [gaps: unknown[], keyGaps: unknown[], refs: WireRef[], disposer: number];
 
-export class Packed {
+export class Packed implements ContextResource {
   // The copy, in an array, so that a gap may be all there is.
   readonly root: unknown[];
   // container, key, index of the reference ...
@@ -113,6 +114,22 @@ export class Packed {
     const packed = new Packed(root, gaps, keyGaps, refs);
     if (disposer !== 0) packed.disposer = new Imported(from, disposer);
     return packed;
+  }
+
+  // For a turn of `context`, which may end before: then nobody gets it.
+  waitIn(context: IoContext): void {
+    if (context.isOver) this.discard();
+    else addResource(context, this);
+  }
+
+  // False: it has been discarded.
+  arrive(context: IoContext): boolean {
+    removeResource(context, this);
+    return this.#open;
+  }
+
+  stop(): void {
+    this.discard();
   }
 
   discard(): void {
@@ -367,11 +384,8 @@ function packSlowly(args: unknown[], frame: Frame): unknown[] | Packed {
   let plain = true;
   for (let i = 0; i < args.length; i++) if (typeof args[i] === 'function') plain = false;
   if (plain) {
-    try {
-      return native.clone(args, 1) as unknown[];
-    } catch {
-      // Walked below, which says what is wrong with it.
-    }
+    const copy = native.clone(args, 2) as unknown[] | undefined;
+    if (copy !== undefined) return copy;
   }
   return new Packer(frame, 'arguments').pack(args);
 }
@@ -403,11 +417,8 @@ export function packResult(value: unknown, frame: Frame): unknown {
     return value;
   }
   if (typeof value === 'object' && !wantsDisposal(value!)) {
-    try {
-      return native.clone(value, 1);
-    } catch {
-      // Walked below, which says what is wrong with it.
-    }
+    const copy = native.clone(value, 2, noop, kDispose);
+    if (copy !== undefined) return copy;
   }
   return packWithReferences(value, frame);
 }
@@ -423,13 +434,17 @@ const disposeNothing = { value: noop, writable: true, enumerable: false, configu
 // What a caller gets: an object with a disposer, or a stub. In a turn of `frame`.
 export function unpackResult(packed: unknown, frame: Frame): unknown {
   if (typeof packed !== 'object' || packed === null) return packed;
-  if (!(packed instanceof Packed)) return defineProperty(packed, Symbol.dispose, disposeNothing);
+  if (!(packed instanceof Packed)) {
+    // A copy made here has it already; one that came from another isolate has not.
+    if ((packed as { [Symbol.dispose]?: unknown })[kDispose] === undefined) defineProperty(packed, kDispose, disposeNothing);
+    return packed;
+  }
   const group: Group = [];
   const value = packed.unpack(frame, group, false);
   for (let i = 0; i < group.length; i++) group[i]!.watchLoss?.();
   if (typeof value === 'object' && value !== null && channels.of(value) === undefined) {
     const dispose = (): void => disposeAll(group);
-    defineProperty(value, Symbol.dispose, { value: dispose, writable: true, enumerable: false, configurable: true });
+    defineProperty(value, kDispose, { value: dispose, writable: true, enumerable: false, configurable: true });
   }
   return value;
 }

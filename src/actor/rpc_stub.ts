@@ -25,7 +25,11 @@ class StubState implements ContextResource {
   constructor(target: Target, context: IoContext, holds: boolean) {
     this.target = target;
     this.context = context;
-    this.#holds = holds && target.broken === undefined;
+    this.#holds = holds && target.broken === undefined && !context.isOver;
+    if (context.isOver) {
+      this.stop();
+      return;
+    }
     addResource(context, this);
     if (!this.#holds) return;
     context.hold();

@@ -87,9 +87,13 @@ export class Exported extends Target implements ContextResource {
     this.own = options.own;
     this.#holds = options.holds;
     this.#dispose = options.dispose;
+    liveExports++;
+    if (frame.context.isOver) {
+      this.stop();
+      return;
+    }
     addResource(frame.context, this);
     if (options.holds) frame.context.hold();
-    liveExports++;
   }
 
   owns(stubs: { dispose(): void }[]): void {

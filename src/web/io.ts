@@ -43,7 +43,11 @@ export abstract class IoContext {
   }
   // A stub that this context got stays usable until it is disposed: the context waits for it.
   holdsStubs: boolean = false;
-  // Why the context has ended, when it was reset.
+  // Nothing runs in it any more.
+  get isOver(): boolean {
+    return false;
+  }
+  // Why it is over, when it was reset.
   get resetError(): ErrorData | undefined {
     return undefined;
   }

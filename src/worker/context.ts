@@ -47,6 +47,10 @@ export class RequestContext extends IoContext {
     return this.#holds > 0;
   }
 
+  override get isOver(): boolean {
+    return this.#ended;
+  }
+
   enter(_section: Section | null, run: () => void): void {
     if (!this.#ended) enqueueTurn(this.frame, run);
   }

@@ -181,9 +181,16 @@ const native = {
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   },
   deserialize: (bytes) => deserialize(new Uint8Array(bytes)),
-  clone: (value, mode) => {
-    if (mode === 1) checkCloneable(value);
-    return copy(value);
+  clone: (value, mode, hidden, key) => {
+    if (mode === 0) return copy(value);
+    try {
+      checkCloneable(value);
+    } catch (error) {
+      if (mode === 2) return undefined;
+      throw error;
+    }
+    const made = copy(value);
+    return hidden === undefined || typeof made !== 'object' || made === null ? made : Object.defineProperty(made, key, { value: hidden, writable: true, configurable: true });
   },
   moduleValue: (part) => part,
 
