@@ -1,6 +1,7 @@
 // The module `cloudflare:workers` (spec 2.2) and its small neighbours.
 
-import { RpcPromise, RpcProperty, RpcStub, RpcTarget } from '../actor/rpc_values.ts';
+import { RpcStub } from '../actor/rpc_stub.ts';
+import { RpcPromise, RpcProperty, RpcTarget } from '../actor/rpc_values.ts';
 import { isDurableObjectState } from '../actor/state.ts';
 import { Fetcher } from '../actor/stubs.ts';
 import { flag } from '../web/compat.ts';
@@ -45,6 +46,10 @@ export class WorkflowEntrypoint {
 }
 
 class ServiceStub {
+  constructor() {
+    throw new TypeError('Illegal constructor');
+  }
+
   static [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Fetcher;
   }
