@@ -7,19 +7,23 @@ import { reportException } from '../web/report.ts';
 import {
   type HibernatableSink,
   type Incoming,
+  type SleepingSocket,
   type WebSocket,
-  type WebSocketRequestResponsePair,
+  WebSocketRequestResponsePair,
   abortSocket,
   acceptHibernatable,
   ackSocket,
   applyIncoming,
   checkAutoResponse,
+  exportSleeping,
+  importSleeping,
   isAutoResponsePair,
   isFresh,
   isHibernatable,
   isReleased,
   isWebSocket,
   putToSleep,
+  resumeSleeping,
   socketEnd,
   wakeSocket,
 } from '../web/websocket/websocket.ts';
@@ -31,6 +35,7 @@ const kSocketsMax = 32_768;
 const kTagsMax = 10;
 const kTagBytesMax = 256;
 const kEventTimeoutMaxMs = 604_800_000;
+const kUint32Max = 4_294_967_295;
 
 // One accepted socket, in the order of acceptance.
 class Entry implements HibernatableSink {
@@ -41,9 +46,9 @@ class Entry implements HibernatableSink {
   // Its last event is being handled: it is still listed.
   isLast = false;
 
-  constructor(hibernation: Hibernation, ws: WebSocket, tags: string[]) {
+  constructor(hibernation: Hibernation, ws: WebSocket | undefined, tags: string[]) {
     this.hibernation = hibernation;
-    this.ws = ws;
+    this.ws = ws!;
     this.tags = tags;
   }
 
@@ -59,6 +64,13 @@ class Entry implements HibernatableSink {
     }
     return this.ws;
   }
+}
+
+// An object's sockets on their way to another isolate. Auto-responses and their times stay with the pipes.
+export interface HandedOver {
+  autoResponse: [request: string, response: string] | undefined;
+  eventTimeoutMs: number | undefined;
+  sockets: (SleepingSocket & { tags: string[] })[];
 }
 
 export class Hibernation {
@@ -153,6 +165,7 @@ export class Hibernation {
     const ms = given === undefined || given === null ? 0 : Math.trunc(Number(given));
     if (Number.isNaN(ms)) throw new TypeError('The value cannot be converted because it is not an integer.');
     if (ms < 0) throw new TypeError('The value cannot be converted because it is negative and this API expects a positive number.');
+    if (ms > kUint32Max) throw new TypeError(`Value out of range. Must be less than or equal to ${kUint32Max}.`);
     if (ms > kEventTimeoutMaxMs) throw new Error(`Event timeout should not exceed ${kEventTimeoutMaxMs} ms.`);
     this.eventTimeoutMs = ms > 0 ? ms : undefined;
   }
@@ -229,6 +242,32 @@ export class Hibernation {
         putToSleep(entry.ws);
       }
     });
+  }
+
+  // The object goes on in another isolate; after sleep().
+  handOver(): HandedOver {
+    const sockets: HandedOver['sockets'] = [];
+    this.#entries.forEach(({ ws, tags }) => sockets.push({ ...exportSleeping(ws), tags }));
+    this.#entries.clear();
+    const pair = this.autoResponse;
+    return {
+      autoResponse: pair === undefined ? undefined : [pair.request, pair.response],
+      eventTimeoutMs: this.eventTimeoutMs,
+      sockets,
+    };
+  }
+
+  // From another isolate. Events that have waited come at once.
+  adopt({ autoResponse, eventTimeoutMs, sockets }: HandedOver): void {
+    if (autoResponse !== undefined) this.autoResponse = new WebSocketRequestResponsePair(...autoResponse);
+    this.eventTimeoutMs = eventTimeoutMs;
+    for (const socket of sockets) {
+      const entry = new Entry(this, undefined, socket.tags);
+      entry.ws = importSleeping(socket, entry);
+      entry.asleep = true;
+      this.#entries.add(entry);
+    }
+    this.#entries.forEach((entry) => resumeSleeping(entry.ws));
   }
 
   // Clients see 1006.

@@ -330,8 +330,8 @@ makeEnumerable(WebSocket.prototype, [
 ]);
 for (const holder of [WebSocket, WebSocket.prototype]) {
   for (const [name, value] of Object.entries(kReadyStates)) {
-    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true });
-    defineProperty(holder, name, { value, enumerable: true });
+    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true, configurable: true });
+    defineProperty(holder, name, { value, enumerable: true, configurable: true });
   }
 }
 
@@ -569,10 +569,11 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
 // ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
 export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
   const state = stateOf(ws);
-  if (state.stage === 'accepted' || (state.stage === 'fresh' && state.peer?.stage === 'hibernatable')) {
+  if (state.stage === 'accepted' || state.stage === 'hibernatable') {
     throw new Error('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
   }
-  if (state.stage !== 'fresh' || state.end === 0 || (state.peer !== undefined && state.peer.stage !== 'fresh')) {
+  // Without a peer here it is a client's, which came with a Response.
+  if (state.stage !== 'fresh' || state.peer === undefined || state.peer.stage !== 'fresh') {
     throw new Error(
       'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
     );
@@ -644,6 +645,45 @@ export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
   from.released = true;
   if (!state.released) attached.set(state.end, state);
   return state.ws;
+}
+
+// A sleeping socket on its way to another isolate.
+export interface SleepingSocket {
+  end: number;
+  closedOut: boolean;
+  closedIn: boolean;
+  url: string | null;
+  protocol: string | null;
+  extensions: string | null;
+  attachment: ArrayBuffer | undefined;
+}
+
+// This isolate knows the socket no more; its pipe is left to Native.handOver.
+export function exportSleeping(asleep: WebSocket): SleepingSocket {
+  const state = stateOf(asleep);
+  const { end, closedOut, closedIn, url, protocol, extensions, attachment } = state;
+  attached.delete(end);
+  state.sink = undefined;
+  state.released = true;
+  return { end, closedOut, closedIn, url, protocol, extensions, attachment };
+}
+
+// The socket here, still asleep; `resumeSleeping` lets its events come.
+export function importSleeping(from: SleepingSocket, sink: HibernatableSink): WebSocket {
+  const state = pipeSocket(from.end);
+  state.stage = 'hibernatable';
+  state.sink = sink;
+  state.closedOut = from.closedOut;
+  state.closedIn = from.closedIn;
+  state.url = from.url;
+  state.protocol = from.protocol;
+  state.extensions = from.extensions;
+  state.attachment = from.attachment;
+  return state.ws;
+}
+
+export function resumeSleeping(asleep: WebSocket): void {
+  attach(stateOf(asleep));
 }
 
 export { couple, coupleProblem, socketFromEnd } from './coupling.ts';
