@@ -227,8 +227,8 @@ export interface Native {
   respondWrite(exchange: number, chunk: Uint8Array): boolean;
   respondEnd(exchange: number): void;
   respondAbort(exchange: number): void;
-  // 101: the connection becomes a WebSocket joined to `end`.
-  respondUpgrade(exchange: number, headers: string[], end: number): void;
+  // 101: the connection becomes a WebSocket joined to `end`. `deflate`: its messages may be deflated.
+  respondUpgrade(exchange: number, headers: string[], end: number, deflate: boolean): void;
   // The handler threw: C++ answers 500 (or 503 when overloaded) with Cloudflare's page for it.
   respondError(exchange: number, overloaded: boolean): void;
   // Asks for the next chunk of the request's body: answered by Runtime.requestChunk.
