@@ -3,7 +3,7 @@
 // A channel is opened by its first call: to a container of this isolate, or, by messages, to wherever the object lives. It
 // breaks with the instance it reached and stays broken; a new stub makes a new channel.
 
-import { type ErrorData, errorToData } from '../web/errors.ts';
+import { type ErrorData, errorToData, failure } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
@@ -225,11 +225,32 @@ export class ObjectChannel implements Channel {
     this.#broken ??= error;
   }
 
+  get ns(): string {
+    return this.#ns;
+  }
+
   get shard(): number {
     const hex = this.#id;
     const word = parseInt(hex.slice(6, 8) + hex.slice(4, 6) + hex.slice(2, 4) + hex.slice(0, 2), 16);
     return word % config.shardCount;
   }
+}
+
+// ------------------------------------------------------------------------------------------------ isolates that end
+
+export type PeerEnd = 'ended' | 'cpu' | 'memory' | 'lost';
+
+function objectLost(why: PeerEnd): Error {
+  const reset = { overloaded: true, durableObjectReset: true };
+  if (why === 'cpu') return failure('Durable Object exceeded its CPU time limit and was reset.', reset);
+  if (why === 'memory') return failure("Durable Object's isolate exceeded its memory limit and was reset.", reset);
+  return connectionLost();
+}
+
+function serviceLost(why: PeerEnd): Error {
+  if (why === 'cpu') return new Error('Worker exceeded CPU time limit.');
+  if (why === 'memory') return new Error('Worker exceeded memory limit.');
+  return connectionLost();
 }
 
 // ------------------------------------------------------------------------------------------------ messages
@@ -383,13 +404,16 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
 }
 
 // Runtime.peerGone. The shard of an isolate is in the low byte of its address (worker/shard.cc).
-export function channelsPeerGone(address: number): void {
+export function channelsPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
   pending.forEach((call, id) => {
-    const here = call.address === address || (call.address === 0 && call.channel?.shard === address % 256);
-    if (!here) return;
+    const { channel } = call;
+    // One that ended in order has answered every call of its objects: what is still pending has gone to another one.
+    const mayHaveIt = channel === undefined || (why !== 'ended' && namespaces.includes(channel.ns));
+    if (!mayHaveIt || (call.address === 0 ? channel?.shard !== address % 256 : call.address !== address)) return;
     pending.delete(id);
-    call.channel?.broke(errorToData(connectionLost()));
-    call.reply.error(errorToData(connectionLost()), false);
+    const error = errorToData(channel === undefined ? serviceLost(why) : objectLost(why));
+    channel?.broke(error);
+    call.reply.error(error, false);
   });
   serverChannels.get(address)?.forEach((channel) => channel.detach());
   serverChannels.delete(address);
