@@ -1,7 +1,8 @@
 // `ctx` of a Durable Object: DurableObjectState (spec 2.3).
 
+import { flag } from '../web/compat.ts';
 import { errorForLog } from '../web/errors.ts';
-import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
+import { defineProperty, promiseReject, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
 import { hibernationOf } from './hibernation.ts';
 import { type DurableObjectId, parseId } from './ids.ts';
@@ -9,6 +10,7 @@ import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
+const rejects = flag('capture_async_api_throws');
 const kNoFacets = 'This Durable Object does not support creating facets.';
 
 // What upper rooms provide.
@@ -76,12 +78,17 @@ export class DurableObjectState {
     return undefined;
   }
 
-  waitUntil(promise: unknown): void {
-    this.#instance.addTask(promiseResolve(promise));
+  waitUntil(...args: [promise?: unknown]): void {
+    if (args.length === 0) throw wrongArgument('waitUntil', 'Promise');
+    this.#instance.addTask(promiseResolve(args[0]));
   }
 
   blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
-    if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
+    if (typeof callback !== 'function') {
+      const error = wrongArgument('blockConcurrencyWhile', 'function');
+      if (rejects) return promiseReject(error);
+      throw error;
+    }
     return this.#instance.blockConcurrencyWhile(callback);
   }
 
