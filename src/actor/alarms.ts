@@ -33,6 +33,7 @@ export function setAlarm(instance: Instance, where: string, time: unknown, optio
   at = Math.trunc(at);
   if (at > kLatestMs) throw new TypeError("This API doesn't support dates after 2189.");
   if (at <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
+  if (instance.container.parent !== undefined) throw new Error('Facets currently cannot set alarms.');
   // In the constructor nothing is known of the class's handlers yet.
   if (instance.object !== undefined && instance.handler('alarm') === undefined) {
     throw new TypeError('Your Durable Object class must have an alarm() handler in order to call setAlarm()');
@@ -85,6 +86,7 @@ class Run implements ActorEvent, AlarmRun {
   readonly #retryCount: number;
   #timer: HostTimer | undefined;
   #reported = false;
+  #begun = false;
   // Of an object that is asleep or new: for nothing but this run.
   readonly #wakes: boolean;
   readonly #acceptedBefore: number;
@@ -113,6 +115,7 @@ class Run implements ActorEvent, AlarmRun {
   }
 
   run(instance: Instance): void {
+    this.#begun = true;
     let stored: number | null;
     try {
       stored = native.alarmGet(instance.db());
@@ -193,7 +196,8 @@ class Run implements ActorEvent, AlarmRun {
 
   // The object was reset in the middle of it.
   broken(options: BreakOptions): void {
-    const counts = options.infrastructure !== true && options.disconnected !== true;
+    // What ends the object before its handler has begun, as its constructor may, is no failure of this run.
+    const counts = this.#begun && options.infrastructure !== true && options.disconnected !== true;
     this.#report(options.abandonAlarm === true ? 'abandon' : counts ? 'retry' : 'retry-uncounted');
   }
 

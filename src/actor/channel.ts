@@ -7,8 +7,9 @@ import { type ErrorData, errorToData, failure } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import { bodyState } from '../web/body.ts';
 import { type Request, requestFlatHeaders, requestState } from '../web/request.ts';
+import { isResponse } from '../web/response.ts';
+import { bodyState } from '../web/body.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   type Channel,
@@ -56,8 +57,9 @@ class ObjectCall implements ActorEvent {
     this.#request = request;
   }
 
+  // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
-    this.#reply.error(error, false);
+    this.#reply.error(error, this.#request !== undefined);
   }
 
   weight(): number {
@@ -78,7 +80,10 @@ class ObjectCall implements ActorEvent {
         const handler = instance.handler('fetch');
         if (handler === undefined) throw new Error(kNoFetchHandler);
         isUserCode = true;
-        result = handler.call(instance.object, this.#request);
+        // A class that extends nothing gets what a plain object of handlers gets.
+        result = this.#container.actorClass.isLegacy
+          ? handler.call(instance.object, this.#request, this.#container.actorClass.env(), instance.state)
+          : handler.call(instance.object, this.#request);
       } else {
         if (this.#container.actorClass.isLegacy) refuseLegacy();
         const found = findMember(instance.object!, this.#path);
@@ -99,6 +104,8 @@ class ObjectCall implements ActorEvent {
         (value) => this.#returned(instance, value),
         (error) => this.#threw(instance, error, true),
       );
+    } else if (this.#request !== undefined && !isResponse(result)) {
+      this.#threw(instance, new TypeError("Callback returned incorrect type; expected 'Promise'"), false);
     } else {
       this.#returned(instance, result);
     }
@@ -121,6 +128,12 @@ class ObjectCall implements ActorEvent {
     }
     answerError(this.#reply, instance, data, this);
   }
+}
+
+// A call of this isolate to a container of this isolate.
+export function deliver(container: Container, call: Outgoing): void {
+  const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
+  container.accept(new ObjectCall(container, call, call.path, call.args, request));
 }
 
 // ------------------------------------------------------------------------------------------------ a caller's side
@@ -186,8 +199,11 @@ export class ObjectChannel implements Channel {
       this.#send(call);
       return;
     }
-    const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-    container.accept(new ObjectCall(container, call, call.path, call.args, request));
+    if (container.broken !== undefined) {
+      call.error(container.broken, false);
+      return;
+    }
+    deliver(container, call);
   }
 
   #send(call: Outgoing): void {
@@ -309,7 +325,8 @@ export function actorMessage(from: number, actorClass: ActorClass | undefined, i
   const reply = new RemoteReply(from, answer);
   const known = serverChannel(from, channelId, undefined);
   if (known?.error !== undefined) {
-    reply.error(known.error, false);
+    // It left before its caller knew.
+    reply.error(known.error, kind === MessageKind.fetch);
     return;
   }
   const container = actorClass?.find(id, name);

@@ -1,9 +1,9 @@
 // `ctx` of a Durable Object: DurableObjectState (spec 2.3).
 
 import { flag } from '../web/compat.ts';
-import { errorForLog } from '../web/errors.ts';
-import { defineProperty, promiseReject, promiseResolve, setTag } from '../web/primordials.ts';
+import { defineProperty, makeEnumerable, promiseReject, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
+import { checkOptions } from './arguments.ts';
 import { hibernationOf } from './hibernation.ts';
 import { type DurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
@@ -11,10 +11,17 @@ import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
 const rejects = flag('capture_async_api_throws');
-const kNoFacets = 'This Durable Object does not support creating facets.';
 
-// What upper rooms provide.
-export const actorHost: { exports: () => unknown } = { exports: () => undefined };
+// What upper rooms, and facets.ts, provide.
+export const actorHost: {
+  exports: () => unknown;
+  facets: (instance: Instance) => unknown;
+  eraseFacets: (instance: Instance) => void;
+} = {
+  exports: () => undefined,
+  facets: () => undefined,
+  eraseFacets: () => {},
+};
 
 function wrongArgument(method: string, type: string): TypeError {
   return new TypeError(`Failed to execute '${method}' on 'DurableObjectState': parameter 1 is not of type '${type}'.`);
@@ -33,13 +40,13 @@ export class DurableObjectState {
   constructor(token: symbol, instance: Instance) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#instance = instance;
-    this.props = {};
+    this.props = instance.container.props ?? {};
   }
 
   // Made on first look; ordinary properties from then on.
   get id(): DurableObjectId {
-    const { actorClass, id: hex, name } = this.#instance.container;
-    const id = parseId(actorClass.ns, hex, name);
+    const { actorClass, id: hex, name, contextId } = this.#instance.container;
+    const id = (contextId as DurableObjectId | undefined) ?? parseId(actorClass.ns, hex, name);
     own(this, 'id', id);
     return id;
   }
@@ -66,38 +73,36 @@ export class DurableObjectState {
   }
 
   get facets(): unknown {
-    const refuse = (): never => {
-      throw new Error(kNoFacets);
-    };
-    const facets = { get: refuse, abort: refuse, delete: refuse, clone: refuse };
+    const facets = actorHost.facets(this.#instance);
     own(this, 'facets', facets);
     return facets;
+  }
+  set facets(value: unknown) {
+    own(this, 'facets', value);
   }
 
   get container(): undefined {
     return undefined;
   }
 
-  waitUntil(...args: [promise?: unknown]): void {
-    if (args.length === 0) throw wrongArgument('waitUntil', 'Promise');
-    this.#instance.addTask(promiseResolve(args[0]));
+  waitUntil(promise: unknown): void {
+    if (arguments.length === 0) throw wrongArgument('waitUntil', 'Promise');
+    this.#instance.addTask(promiseResolve(promise));
   }
 
   blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
-    if (typeof callback !== 'function') {
-      const error = wrongArgument('blockConcurrencyWhile', 'function');
-      if (rejects) return promiseReject(error);
-      throw error;
+    try {
+      if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
+      return this.#instance.blockConcurrencyWhile(callback);
+    } catch (error) {
+      if (!rejects) throw error;
+      return promiseReject(error);
     }
-    return this.#instance.blockConcurrencyWhile(callback);
   }
 
   abort(reason: unknown = undefined, options: { retryAlarm?: boolean } | undefined = undefined): never {
-    let text = 'Application called abort() to reset Durable Object.';
-    if (reason !== undefined) {
-      const { name, message } = errorForLog(reason);
-      text = Error.isError(reason) && name !== 'Error' ? `${name}: ${message}` : message;
-    }
+    checkOptions('DurableObjectState', 'abort', 2, 'AbortOptions', options);
+    const text = reason === undefined ? 'Application called abort() to reset Durable Object.' : String(reason);
     return this.#instance.abort(text, options?.retryAlarm !== false);
   }
 
@@ -134,6 +139,13 @@ export class DurableObjectState {
   }
 }
 setTag(DurableObjectState.prototype, 'DurableObjectState');
+const methods = [
+  'waitUntil', 'blockConcurrencyWhile', 'abort', 'acceptWebSocket', 'getWebSockets', 'getTags', 'setWebSocketAutoResponse',
+  'getWebSocketAutoResponse', 'getWebSocketAutoResponseTimestamp', 'setHibernatableWebSocketEventTimeout',
+  'getHibernatableWebSocketEventTimeout',
+] as const;
+makeEnumerable(DurableObjectState.prototype, methods);
+for (const name of methods) defineProperty(DurableObjectState.prototype[name], 'length', { value: 0, configurable: true });
 
 function own(state: DurableObjectState, name: string, value: unknown): void {
   defineProperty(state, name, { value, writable: true, enumerable: true, configurable: true });

@@ -4,6 +4,7 @@
 import { runAlarm } from '../actor/alarms.ts';
 import { type PeerEnd, actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
+import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
 import { failure } from '../web/errors.ts';
@@ -130,8 +131,12 @@ export function memoryPressure(): void {
   if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {
