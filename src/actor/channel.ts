@@ -31,6 +31,7 @@ import type { Arguments, Channel, Outgoing, RemotePlace } from './rpc_outgoing.t
 import type { WireRefs } from './rpc_pack.ts';
 import {
   type CallOrigin,
+  type PeerEnd,
   type PipeMessage,
   answered,
   answersComeFrom,
@@ -237,6 +238,10 @@ export class ObjectChannel implements Channel, RemotePlace, CallOrigin {
     return [this.#ns, this.#id, this.#name];
   }
 
+  get ns(): string {
+    return this.#ns;
+  }
+
   get shard(): number {
     const hex = this.#id;
     const word = parseInt(hex.slice(6, 8) + hex.slice(4, 6) + hex.slice(2, 4) + hex.slice(0, 2), 16);
@@ -387,8 +392,8 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
 }
 
 // Runtime.peerGone. The shard of an isolate is in the low byte of its address (worker/shard.cc).
-export function channelsPeerGone(address: number): void {
-  rpcPeerGone(address);
+export function channelsPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
+  rpcPeerGone(address, why, namespaces);
   serverChannels.get(address)?.forEach((channel) => channel.detach());
   serverChannels.delete(address);
   bodiesPeerGone(address);

@@ -275,8 +275,9 @@ export interface Runtime {
   message(from: number, message: unknown): void;
   // The same for a Durable Object that this isolate owns (C++ has claimed it already).
   actorMessage(from: number, ns: string, id: string, name: string | undefined, message: unknown): void;
-  // The isolate with this address is gone: calls that wait for it fail with "Network connection lost." (retryable).
-  peerGone(address: number): void;
+  // The isolate with this address is gone. 'ended': in order, all objects' calls answered; otherwise calls that wait for it
+  // fail: because it exceeded its CPU or memory limit, or with "Network connection lost." `namespaces`: of its script.
+  peerGone(address: number, why: 'ended' | 'cpu' | 'memory' | 'lost', namespaces: string[]): void;
 
   // Pairs (db, commit): everything up to that commit of that database is durable.
   durable(pairs: number[]): void;

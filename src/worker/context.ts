@@ -119,8 +119,11 @@ export class ExecutionContext {
     this.props = props;
   }
 
-  waitUntil(promise: unknown): void {
-    this.#context.addTask(promiseResolve(promise));
+  waitUntil(...args: [promise?: unknown]): void {
+    if (args.length === 0) {
+      throw new TypeError("Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'.");
+    }
+    this.#context.addTask(promiseResolve(args[0]));
   }
 
   passThroughOnException(): void {}

@@ -521,7 +521,7 @@ parentPort.on('message', (command) => {
       failCommits = command.on;
       break;
     case 'peerGone':
-      runtime.peerGone(command.address);
+      runtime.peerGone(command.address, command.why ?? 'lost', config.bindings.map(({ ns }) => ns));
       break;
     case 'codeUpdated':
       runtime.codeUpdated(command.mode, command.deadline);
