@@ -1,5 +1,6 @@
 // `ctx` of a Durable Object: DurableObjectState (spec 2.3).
 
+import { flag } from '../web/compat.ts';
 import { errorForLog } from '../web/errors.ts';
 import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
@@ -9,6 +10,7 @@ import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
+const hasExports = flag('enable_ctx_exports');
 const kNoFacets = 'This Durable Object does not support creating facets.';
 
 // What upper rooms provide.
@@ -55,7 +57,7 @@ export class DurableObjectState {
   }
 
   get exports(): unknown {
-    const exports = actorHost.exports();
+    const exports = hasExports ? actorHost.exports() : undefined;
     own(this, 'exports', exports);
     return exports;
   }
