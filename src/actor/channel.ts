@@ -7,7 +7,8 @@ import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import type { Request } from '../web/request.ts';
+import { bodyState } from '../web/body.ts';
+import { type Request, requestFlatHeaders, requestState } from '../web/request.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   type Channel,
@@ -28,6 +29,7 @@ import type { ActorClass, ActorEvent, Container, RemoteClient } from './containe
 import type { Instance } from './instance.ts';
 import { hostTimeout } from './host_timer.ts';
 import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
+import { weigh } from './overload.ts';
 import { callMember, findMember, refuseLegacy } from './rpc.ts';
 
 // ------------------------------------------------------------------------------------------------ an object's side
@@ -56,6 +58,12 @@ class ObjectCall implements ActorEvent {
 
   fail(error: ErrorData): void {
     this.#reply.error(error, false);
+  }
+
+  weight(): number {
+    const request = this.#request;
+    if (request === undefined) return weigh(this.#args);
+    return weigh([requestState(request).url, requestFlatHeaders(request), bodyState(request)?.data]);
   }
 
   ended(): void {
@@ -113,6 +121,12 @@ class ObjectCall implements ActorEvent {
     }
     answerError(this.#reply, instance, data, this);
   }
+}
+
+// A call of this isolate to a container of this isolate.
+export function deliver(container: Container, call: Outgoing): void {
+  const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
+  container.accept(new ObjectCall(container, call, call.path, call.args, request));
 }
 
 // ------------------------------------------------------------------------------------------------ a caller's side
@@ -178,8 +192,7 @@ export class ObjectChannel implements Channel {
       this.#send(call);
       return;
     }
-    const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-    container.accept(new ObjectCall(container, call, call.path, call.args, request));
+    deliver(container, call);
   }
 
   #send(call: Outgoing): void {

@@ -55,6 +55,8 @@ struct EnvironmentOptions {
   std::chrono::milliseconds cpuPerTurn = limits::kCpuPerTurnDefault;
   // An exception nobody caught, a rejection nobody handled. Inside the environment; must not run user code.
   std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught{};
+  // As a task of the shard's loop, when a full collection has left the heap or the budget of ArrayBuffers nearly full.
+  std::function<void()> onHeapNearlyFull{};
   // Once, as a task of the shard's loop, when the environment was condemned, whatever it was doing then.
   std::function<void(Condemned reason)> onCondemned{};
 };
@@ -207,6 +209,7 @@ class Environment final {
 
   // Any thread. The first reason stays.
   void condemn(Condemned reason);
+  static void onFullCollection(v8::Isolate* isolate, v8::GCType type, v8::GCCallbackFlags flags, void* self);
   static std::size_t onNearHeapLimit(void* self, std::size_t current, std::size_t initial);
 
   // After each scope: does libuv wait for something else than what the shard's loop watches for us?
@@ -259,6 +262,7 @@ class Environment final {
   bool cut_ = false;
   bool suspended_ = false;
   bool runPosted_ = false;
+  bool nearlyFullPosted_ = false;
   std::uint64_t armedAtMs_ = kNever;  // uv_now units
   std::uint64_t timer_ = 0;
   std::uint64_t backendWatch_ = 0;

@@ -2,7 +2,17 @@
 // current then (spec A.2). Timers end with their context.
 
 import { flag } from './compat.ts';
-import { type ContextResource, type IoContext, type Section, addResource, currentFrame, isHost, removeResource, runAsHost } from './io.ts';
+import {
+  type ContextResource,
+  type IoContext,
+  type Section,
+  addResource,
+  currentFrame,
+  isHost,
+  removeResource,
+  runAsHost,
+  withUserStores,
+} from './io.ts';
 import { NativePromise, SafeMap, defineProperty, reflectApply, setTag } from './primordials.ts';
 import { reportException } from './report.ts';
 
@@ -124,13 +134,13 @@ function callbackRunner(name: string, callback: unknown, args: unknown[]): () =>
     const shown = typeof callback === 'string' ? `type string ('${callback}')` : String(callback);
     throw new TypeError(`The "callback" argument must be of type function. Received ${shown}`);
   }
-  return () => {
+  return withUserStores(() => {
     try {
       reflectApply(callback as () => void, undefined, args);
     } catch (error) {
       reportException(name, error);
     }
-  };
+  });
 }
 
 export type TimerHandle = number | Timeout;

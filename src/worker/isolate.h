@@ -53,6 +53,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // A job of the store has ended.
   void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
+  // Claim the object: a handover waits for it. `then` runs when it has been told.
+  void adopt(const ObjectKey& object, const std::string& name, Task then);
   // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
   void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
@@ -65,7 +67,10 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // The database of an object that this isolate has open.
   [[nodiscard]] actor::DatabaseTable& databases() { return databases_; }
   // Commits what C++ wrote into databases().
-  void endTurn() { databases_.endTurn(); }
+  void endTurn() {
+    databases_.endTurn();
+    databases_.endRound(actor::DatabaseTable::Round::kEnds);
+  }
 
   // DatabaseHost
   void onCommit(actor::DatabaseHandle database, std::uint64_t commit,
@@ -106,6 +111,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void pump();
   void schedulePump();
   void runAfterTurn();
+  void memoryPressure();
   void failPending();
   void condemn();
   [[nodiscard]] std::string describe(v8::Local<v8::Context> context, v8::Local<v8::Value> error);

@@ -143,6 +143,14 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
       isolate.codeUpdated(script->second.updateMode, now + delay.count());
     }
   }
+  // What is left of still older versions must not outlive the new one's deadline.
+  for (const auto& [address, isolate] : isolates_) {
+    if (!isolate->retired() || byVersion_.contains(isolate->version().id)) continue;
+    const auto script = snapshot_->scripts.find(isolate->version().scriptName);
+    if (script == snapshot_->scripts.end() || std::ranges::find(restart, script->first) == restart.end()) continue;
+    const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(script->second.updateMaxDelay);
+    isolate->codeUpdated(script->second.updateMode, now + delay.count());
+  }
   resetTransferred(*before);
   // A script that was running here is wanted here: its new version starts now and not under the next request.
   for (const std::string& script : restart) {
@@ -254,6 +262,38 @@ void Shard::drain(Task done) {
 void Shard::finishDrain() {
   if (draining_ > 0) draining_--;
   if (draining_ == 0 && drained_ != nullptr) std::exchange(drained_, nullptr)();
+}
+
+// --- sleeping objects that change their isolate
+
+void Shard::handOver(const ObjectKey& object, IsolateAddress from, Handover handover) {
+  actors_.release(object, from);
+  handovers_.insert_or_assign(object, std::move(handover));
+  loop_.post([this, object] { deliverHandover(object); });
+}
+
+std::optional<Handover> Shard::takeHandover(const ObjectKey& object) {
+  if (handovers_.empty()) return std::nullopt;
+  auto taken = handovers_.extract(object);
+  return taken ? std::optional(std::move(taken.mapped())) : std::nullopt;
+}
+
+void Shard::cut(const Handover& handover) {
+  for (const web::PipeEnd end : handover.ends) pipes_.abort(end);
+}
+
+void Shard::deliverHandover(const ObjectKey& object) {
+  const auto it = handovers_.find(object);
+  if (it == handovers_.end()) return;  // an event was faster
+  const auto cutIfLeft = [this, object] {
+    if (const auto left = takeHandover(object)) cut(*left);
+  };
+  auto isolate = isolateForObject(object);
+  if (!isolate || !claim(object, **isolate)) {
+    dependencies_.log.warn("sockets cut: nobody runs their object now", {{"object", object.id.hex()}});
+    return cutIfLeft();
+  }
+  (*isolate)->adopt(object, it->second.name, cutIfLeft);
 }
 
 // --- messages between isolates

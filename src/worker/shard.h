@@ -45,6 +45,13 @@ struct Message {
   Bytes bytes;
 };
 
+// A sleeping object with open sockets, between the isolates of two versions of its script.
+struct Handover {
+  std::string name;
+  std::vector<web::PipeEnd> ends;  // held by the pipe table
+  Bytes state;                     // a structured clone
+};
+
 class Shard final : public ledger::DurabilityListener {
  public:
   Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies, const ShardsOptions& options,
@@ -88,6 +95,11 @@ class Shard final : public ledger::DurabilityListener {
   // True when `isolate` may own (or owns) `object`.
   bool claim(const ObjectKey& object, const Isolate& isolate);
 
+  // `from` gives the object up; whoever claims it next takes the handover, and soon its class's isolate is told to.
+  void handOver(const ObjectKey& object, IsolateAddress from, Handover handover);
+  [[nodiscard]] std::optional<Handover> takeHandover(const ObjectKey& object);
+  void cut(const Handover& handover);
+
   // From an isolate of this shard to another isolate, or to an object, wherever they are.
   void send(IsolateAddress to, Message message);
   void sendToActor(const ObjectKey& object, std::string name, Message message);
@@ -119,6 +131,7 @@ class Shard final : public ledger::DurabilityListener {
   void fireAlarms();
   void fireAlarm(const actor::DueAlarm& due);
   void clearStoredAlarm(const ObjectKey& object, const std::string& name, WallMs at);
+  void deliverHandover(const ObjectKey& object);
   void free(IsolateAddress address);
   void finishDrain();
   [[nodiscard]] VersionPtr versionOf(const catalog::Script& script, std::uint32_t pin) const;
@@ -137,6 +150,7 @@ class Shard final : public ledger::DurabilityListener {
   std::unordered_map<IsolateAddress, std::unique_ptr<Isolate>> isolates_;
   std::map<std::string, IsolateAddress> byVersion_;  // version id → the isolate that serves it
   actor::ActorTable actors_;
+  std::unordered_map<ObjectKey, Handover> handovers_;
   actor::DurabilityQueue durability_;
   bool tellingDurable_ = false;
   bool holdsBack_ = false;  // a timer will tell

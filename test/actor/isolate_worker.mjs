@@ -1,5 +1,6 @@
 // One worker isolate under plain Node: the runtime's bundle with a small, honest stand-in for the C++ side. A thread of its
 // own, because the bundle replaces the global object. Talks to harness.mjs.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { deserialize, serialize, setFlagsFromString } from 'node:v8';
@@ -170,6 +171,7 @@ const idKey = (ns, jurisdiction) => (jurisdiction === 0 ? ns : `${ns}/${jurisdic
 // ------------------------------------------------------------------------------------------------ Native
 const native = {
   wake: () => pump(),
+  cutTurn: () => false, // JavaScript cannot cut itself: abort() throws here
   log: (level, text, where) => post({ kind: 'log', level, text, where }),
   logException: (event, name, message, stack, where) => post({ kind: 'exception', event, name, message, stack, where }),
   serialize: (value, mode) => {
@@ -214,6 +216,11 @@ const native = {
   releaseActor: (ns, id) => {
     owned.delete(ns + id);
     post({ kind: 'released', id });
+  },
+
+  handOver: (ns, id, name, ends, state) => {
+    owned.delete(ns + id);
+    post({ kind: 'handedOver', id, ends, state });
   },
 
   // As a node without history; point-in-time recovery is tested with the real server (bookmarks.test.mjs).
@@ -285,6 +292,8 @@ const native = {
     if (withAlarm) d.sqlite.exec('DELETE FROM _cf_METADATA');
     return commit;
   },
+  // Facets are tested with the real server (facets.test.mjs).
+  facetErase: () => 0,
   pendingCommit: (db) => (database(db).dirty ? database(db).commits + 1 : 0),
   lastCommit: (db) => database(db).commits,
   commitNow: (db) => {
@@ -430,8 +439,10 @@ function pump() {
   pumping = true;
   later(step);
 }
+// What a turn enters does not outlive it, as under C++.
+const outside = AsyncLocalStorage.snapshot();
 function step() {
-  const more = runtime.runTurn();
+  const more = outside(() => runtime.runTurn());
   turns++;
   // Microtasks of this turn run before the next immediate.
   later(() => {

@@ -190,7 +190,7 @@ export class RpcObject extends withCalls(DurableObject) {
     if (part !== undefined) return await part.call(this, request, url);
     return Response.json({ method: request.method, url: request.url, headers: [...request.headers], redirect: request.redirect, body: await request.text() });
   }
-  name() {
+  nameInside() {
     return this.ctx.id.name ?? null;
   }
 }

@@ -80,9 +80,15 @@ export async function startReference(names = Object.keys(cases)) {
   };
 }
 
-// Ids differ between the two, because namespaces do: only their shape is compared.
+// Ids differ between the two, because namespaces do: only their shape is compared. So do references to a log, and what a
+// message adds to the size of a value.
 export function normalise(text) {
-  return JSON.parse(text.replaceAll(/\b[0-9a-f]{64}\b/g, '<id>').replaceAll(/internal error; reference = \w+/g, 'internal error; reference = <reference>'));
+  return JSON.parse(
+    text
+      .replaceAll(/\b[0-9a-f]{64}\b/g, '<id>')
+      .replaceAll(/internal error; reference = \w+/g, 'internal error; reference = <reference>')
+      .replaceAll(/was: (\d+) bytes/g, (_, bytes) => `was: ${Math.round(bytes / 65536)} * 64 KiB`),
+  );
 }
 
 async function answerOf(response) {
