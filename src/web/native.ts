@@ -251,6 +251,8 @@ export interface Runtime {
   // Runs one queued turn. True: more are queued.
   runTurn(): boolean;
 
+  // Whether user code may compile text (eval) while its modules start. Afterwards it never may.
+  allowsEvalAtStart(): boolean;
   // The exports of a built-in module (`cloudflare:workers`, `node:buffer`, ...) for an import, or undefined when there
   // is none. With `default` among the keys where the module has one.
   builtinModule(specifier: string): Record<string, unknown> | undefined;

@@ -8,6 +8,7 @@ import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '..
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
+import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
@@ -32,6 +33,11 @@ const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
 actorHost.exports = workerExports;
 installGlobals();
+
+// Whether user code may compile text while its modules start; afterwards it never may.
+export function allowsEvalAtStart(): boolean {
+  return flag('allow_eval_during_startup');
+}
 
 export function builtinModule(specifier: string): Record<string, unknown> | undefined {
   return cloudflareModule(specifier) ?? nodeModule(specifier);
