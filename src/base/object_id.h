@@ -41,9 +41,12 @@ struct ObjectKey {
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
 
-// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a second
-// half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not empty.
+// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a
+// second half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not
+// empty.
 [[nodiscard]] ObjectId facetId(const ObjectId& root, std::string_view path);
+// Whether `object` is `root` or is stored beside it.
+[[nodiscard]] bool isOfTree(const ObjectKey& object, const ObjectKey& root);
 // The path of the list of a root's facets.
 inline constexpr std::string_view kFacetIndex = "index";
 
