@@ -207,6 +207,8 @@ export async function fetchThrough(channel: Channel, request: Request): Promise<
   let data = takeBody(request);
   let flat = arraySlice(requestFlatHeaders(request));
   const follows = state.redirect === 'follow';
+  const fragment = url.indexOf('#');
+  if (fragment >= 0) url = url.slice(0, fragment);
   for (let hops = 0; ; hops++) {
     const parts = await sendRequest(channel, { method, url, flat: arraySlice(flat), cf: state.cf, data }, signal);
     const location = follows && isRedirect(parts.status) ? locationOf(parts.flat) : undefined;

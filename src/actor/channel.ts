@@ -7,7 +7,9 @@ import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import type { Request } from '../web/request.ts';
+import { type Request, requestFlatHeaders, requestState } from '../web/request.ts';
+import { isResponse } from '../web/response.ts';
+import { bodyState } from '../web/body.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   type Channel,
@@ -28,6 +30,7 @@ import type { ActorClass, ActorEvent, Container, RemoteClient } from './containe
 import type { Instance } from './instance.ts';
 import { hostTimeout } from './host_timer.ts';
 import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
+import { weigh } from './overload.ts';
 import { callMember, findMember, refuseLegacy } from './rpc.ts';
 
 // ------------------------------------------------------------------------------------------------ an object's side
@@ -54,8 +57,15 @@ class ObjectCall implements ActorEvent {
     this.#request = request;
   }
 
+  // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
-    this.#reply.error(error, false);
+    this.#reply.error(error, this.#request !== undefined);
+  }
+
+  weight(): number {
+    const request = this.#request;
+    if (request === undefined) return weigh(this.#args);
+    return weigh([requestState(request).url, requestFlatHeaders(request), bodyState(request)?.data]);
   }
 
   ended(): void {
@@ -70,7 +80,10 @@ class ObjectCall implements ActorEvent {
         const handler = instance.handler('fetch');
         if (handler === undefined) throw new Error(kNoFetchHandler);
         isUserCode = true;
-        result = handler.call(instance.object, this.#request);
+        // A class that extends nothing gets what a plain object of handlers gets.
+        result = this.#container.actorClass.isLegacy
+          ? handler.call(instance.object, this.#request, this.#container.actorClass.env(), instance.state)
+          : handler.call(instance.object, this.#request);
       } else {
         if (this.#container.actorClass.isLegacy) refuseLegacy();
         const found = findMember(instance.object!, this.#path);
@@ -91,6 +104,8 @@ class ObjectCall implements ActorEvent {
         (value) => this.#returned(instance, value),
         (error) => this.#threw(instance, error, true),
       );
+    } else if (this.#request !== undefined && !isResponse(result)) {
+      this.#threw(instance, new TypeError("Callback returned incorrect type; expected 'Promise'"), false);
     } else {
       this.#returned(instance, result);
     }
@@ -182,6 +197,10 @@ export class ObjectChannel implements Channel {
     }
     if (container === undefined) {
       this.#send(call);
+      return;
+    }
+    if (container.broken !== undefined) {
+      call.error(container.broken, false);
       return;
     }
     deliver(container, call);
@@ -285,7 +304,8 @@ export function actorMessage(from: number, actorClass: ActorClass | undefined, i
   const reply = new RemoteReply(from, answer);
   const known = serverChannel(from, channelId, undefined);
   if (known?.error !== undefined) {
-    reply.error(known.error, false);
+    // It left before its caller knew.
+    reply.error(known.error, kind === MessageKind.fetch);
     return;
   }
   const container = actorClass?.find(id, name);

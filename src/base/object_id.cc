@@ -104,4 +104,32 @@ ObjectId IdFactory::fromBase(std::span<const std::uint8_t, 16> base) const {
   return id;
 }
 
+namespace {
+
+IdFactory factoryFor(std::string_view uniqueKey, Jurisdiction jurisdiction) {
+  if (jurisdiction == Jurisdiction::kNone) return IdFactory(uniqueKey);
+  return IdFactory(std::string(uniqueKey) + "/" +
+                   std::string(kJurisdictionNames[static_cast<std::size_t>(jurisdiction)]));
+}
+
+}  // namespace
+
+NamespaceIds::NamespaceIds(std::string_view uniqueKey)
+    : factories_{factoryFor(uniqueKey, Jurisdiction::kNone), factoryFor(uniqueKey, Jurisdiction::kEu),
+                 factoryFor(uniqueKey, Jurisdiction::kUs), factoryFor(uniqueKey, Jurisdiction::kFedramp),
+                 factoryFor(uniqueKey, Jurisdiction::kFedrampHigh)} {}
+
+Result<NamespaceIds::Parsed> NamespaceIds::parse(std::string_view hex) const {
+  Result<ObjectId> plain = of(Jurisdiction::kNone).parse(hex);
+  if (plain) return Parsed{.id = *plain};
+  for (std::size_t i = 1; i < factories_.size(); i++) {
+    if (auto id = factories_[i].parse(hex)) return Parsed{.id = *id, .jurisdiction = static_cast<Jurisdiction>(i)};
+  }
+  return std::unexpected(std::move(plain.error()));
+}
+
+bool NamespaceIds::isNamed(const ObjectId& id, std::string_view utf8Name) const {
+  return std::ranges::any_of(factories_, [&](const IdFactory& ids) { return ids.fromName(utf8Name) == id; });
+}
+
 }  // namespace hf

@@ -133,6 +133,11 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
          "HOLDFAST_DISK_RESERVE");
   option("--dirty-memory", overlay, "Memory for changes that wait for their files (256MiB, 1GiB)",
          "HOLDFAST_DIRTY_MEMORY");
+  const std::map<std::string, bool> endings{{"restart", true}, {"exit", false}};
+  std::string onFailure = "restart";
+  option("--on-failure", onFailure, "When V8 cannot be stopped or fails: restart in place, or exit",
+         "HOLDFAST_ON_FAILURE")
+      ->check(oneOf(endings, "restart or exit"));
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
   const std::map<std::string, LogLevel> levels{
       {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
@@ -180,6 +185,7 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   serve.recoveryTime = std::chrono::seconds(recoverySeconds);
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);
+  serve.restarts = endings.at(onFailure);
   serve.logFormat = formats.at(logFormat);
   serve.logLevel = levels.at(logLevel);
   if (serve.accountId.empty() ||

@@ -38,6 +38,10 @@ struct ServeOptions {
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   // Disk space kept for checkpoints when everything else is full.
   std::uint64_t reserveBytes = 160ULL * 1024 * 1024;
+  // When V8 cannot be stopped or fails: start anew in place (restart.h), or leave with a code of js/exit_codes.h.
+  bool restarts = true;
+  // Before it starts.
+  std::chrono::milliseconds wait{0};
   LogFormat logFormat = LogFormat::kText;
   LogLevel logLevel = LogLevel::kInfo;
 };

@@ -152,8 +152,12 @@ Result<void> Shard::turnsTogether(std::vector<std::size_t> objects) {
     const Result<std::optional<ledger::Position>> position = store_.commitTogether(databases);
     const std::uint64_t after = store_.ledger().tail().value;
     for (const auto& turn : turns) {
-      if (after > before) {
-        if (!position) return violation("commits together that failed are with the ledger: " + position.error().message);
+      if (after > before && !position) {
+        return violation("commits together that failed are with the ledger: " + position.error().message);
+      }
+      // Of an object that has written nothing there is no record in the group.
+      const auto last = position ? turn->database().endTurn() : std::unexpected(position.error());
+      if (last && *last && (*last)->value == after && after > before) {
         committed(turn->object(), after, turn->state());
       } else if (position && turn->state() != world_.model.state(turn->object())) {
         return violation("commits together said yes and left no record");

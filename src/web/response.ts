@@ -17,7 +17,6 @@ import { type HeadersInit, Headers, findHeader, flatHeaders, headersFromFlat, kI
 import {
   arrayPush,
   arraySlice,
-  freeze,
   jsonStringify,
   makeEnumerable,
   regExpTest,
@@ -51,9 +50,10 @@ export interface ResponseState {
   manualEncoding: boolean;
 }
 
-const kNoHeaders: readonly string[] = freeze([]);
-const kTextHeaders: readonly string[] = freeze(['Content-Type', 'text/plain;charset=UTF-8']);
-const kJsonHeaders: readonly string[] = freeze(['Content-Type', 'application/json']);
+// Not frozen: V8 copies a frozen array by another, slow way, and the copy is serialized as a sparse one.
+const kNoHeaders: readonly string[] = [];
+const kTextHeaders: readonly string[] = ['Content-Type', 'text/plain;charset=UTF-8'];
+const kJsonHeaders: readonly string[] = ['Content-Type', 'application/json'];
 const kBadStatusText = /[^\t\x20-\x7e\x80-\xff]/;
 
 function makeState(status: number, flat: readonly string[]): ResponseState {

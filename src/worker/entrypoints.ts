@@ -23,6 +23,7 @@ export class DurableObject {
     this.env = bindings;
   }
 }
+Object.defineProperty(DurableObject, 'length', { value: 0, configurable: true });
 
 export class WorkerEntrypoint {
   ctx: unknown;

@@ -53,7 +53,10 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // A job of the store has ended.
   void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
-  void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Claim the object: a handover waits for it. `then` runs when it has been told.
+  void adopt(const ObjectKey& object, const std::string& name, Task then);
+  // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
+  void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
   void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.
@@ -108,6 +111,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void pump();
   void schedulePump();
   void runAfterTurn();
+  void memoryPressure();
   void failPending();
   void condemn();
   [[nodiscard]] std::string describe(v8::Local<v8::Context> context, v8::Local<v8::Value> error);
@@ -126,7 +130,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   web::HttpBinding http_;
   v8::Global<v8::Object> runtime_;
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
-  std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
+  std::unordered_map<std::string, NamespaceIds> ids_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
   std::vector<Task> afterTurn_;
   Task drained_;

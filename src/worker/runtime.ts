@@ -3,7 +3,7 @@
 
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
-import { retire, setQuietListener } from '../actor/container.ts';
+import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
@@ -108,15 +108,35 @@ function resetAll(makeError: () => Error, namespaces: readonly string[] | undefi
   });
 }
 
-export function codeUpdated(mode: 'deferred' | 'now', deadline: number): void {
+function supersedeAll(): void {
   const updated = (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
-  retire([...actorClasses.values()]);
-  if (mode === 'now') resetAll(updated, undefined);
-  else hostTimeout(Math.max(0, deadline - Date.now()), () => resetAll(updated, undefined));
+  actorClasses.forEach((actorClass) => {
+    for (const container of [...actorClass.containers.values()]) container.supersede(updated);
+  });
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+// Another deploy may come before the deadline of the one before: the earlier deadline counts.
+export function codeUpdated(mode: 'deferred' | 'now', deadline: number): void {
+  retire([...actorClasses.values()]);
+  if (mode === 'now') supersedeAll();
+  else hostTimeout(Math.max(0, deadline - Date.now()), supersedeAll);
+}
+
+export function adopt(ns: string, id: string, name: string | undefined): void {
+  actorClasses.get(ns)?.find(id, name);
+}
+
+export function memoryPressure(): void {
+  const count = evictLeastRecentlyUsed(actorClasses.values());
+  if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
+}
+
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {
@@ -125,7 +145,7 @@ export function storageReplaced(ns: string, id: string): void {
 }
 
 export function activity(): number {
-  let count = contextCount();
+  let count = contextCount() + superseded.size;
   actorClasses.forEach((actorClass) => {
     count += actorClass.containers.size;
   });
@@ -134,7 +154,7 @@ export function activity(): number {
 
 function isQuiet(): boolean {
   if (busyContextCount() > 0) return false;
-  let events = 0;
+  let events = superseded.size;
   actorClasses.forEach((actorClass) => {
     actorClass.containers.forEach((container) => {
       events += container.eventCount;
