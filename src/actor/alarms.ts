@@ -33,6 +33,7 @@ export function setAlarm(instance: Instance, where: string, time: unknown, optio
   at = Math.trunc(at);
   if (at > kLatestMs) throw new TypeError("This API doesn't support dates after 2189.");
   if (at <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
+  if (instance.container.parent !== undefined) throw new Error('Facets currently cannot set alarms.');
   // In the constructor nothing is known of the class's handlers yet.
   if (instance.object !== undefined && instance.handler('alarm') === undefined) {
     throw new TypeError('Your Durable Object class must have an alarm() handler in order to call setAlarm()');

@@ -51,6 +51,8 @@ export interface Channel {
   // The property that a stub was asked for last: most stubs are asked for one again and again.
   lastName: string | undefined;
   lastProperty: unknown;
+  // Calls of this context need not wait for its output gate: it is the target's too (a facet's).
+  readonly within?: IoContext;
 }
 
 // A call of this isolate on its way, and the place its answer comes to.
@@ -60,6 +62,8 @@ export class Outgoing implements Reply {
   // undefined: reads a property. Not used by a fetch.
   readonly args: unknown[] | undefined;
   readonly request: OutgoingRequest | undefined;
+  // Caller and target are committed together: neither the call nor its answer waits for their output gate.
+  isWithin = false;
   readonly #resolve: (value: any) => void;
   readonly #reject: (error: unknown) => void;
   #settled = false;
@@ -84,7 +88,8 @@ export class Outgoing implements Reply {
   // After the caller's output gate.
   leave(channel: Channel): void {
     const { context } = this.frame;
-    if (outputIsOpen(context)) {
+    if (channel.within === context) this.isWithin = true;
+    if (this.isWithin || outputIsOpen(context)) {
       channel.dispatch(this);
       return;
     }
@@ -236,6 +241,8 @@ function withoutBodyHeaders(flat: readonly string[]): string[] {
 // Where an answer goes. `pack` and `packResponse` run in the callee's turn and may throw; what they return is handed to
 // `result` and `response` after the output gate.
 export interface Reply {
+  // See Outgoing.
+  readonly isWithin?: boolean;
   pack(value: unknown, context: IoContext): unknown;
   result(packed: unknown): void;
   packResponse(parts: ResponseParts, frame: Frame): unknown;
@@ -301,7 +308,7 @@ export function answerValue(reply: Reply, context: IoContext, value: unknown, se
     answerError(reply, context, errorToData(error), served);
     return;
   }
-  if (outputIsOpen(context)) {
+  if (reply.isWithin === true || outputIsOpen(context)) {
     reply.result(packed);
     served.ended();
     return;
@@ -316,8 +323,14 @@ export function answerValue(reply: Reply, context: IoContext, value: unknown, se
   );
 }
 
+function afterAnswerGate(reply: Reply, context: IoContext, run: () => void, fail: (error: unknown) => void): void {
+  if (reply.isWithin === true) run();
+  else afterOutput(context, run, fail);
+}
+
 export function answerError(reply: Reply, context: IoContext, data: ErrorData, served: Served): void {
-  afterOutput(
+  afterAnswerGate(
+    reply,
     context,
     () => {
       reply.error(data, true);
@@ -348,7 +361,8 @@ export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgra
     answerError(reply, frame.context, errorToData(error), served);
     return;
   }
-  afterOutput(
+  afterAnswerGate(
+    reply,
     frame.context,
     () => {
       reply.response(packed);

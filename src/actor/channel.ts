@@ -123,6 +123,12 @@ class ObjectCall implements ActorEvent {
   }
 }
 
+// A call of this isolate to a container of this isolate.
+export function deliver(container: Container, call: Outgoing): void {
+  const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
+  container.accept(new ObjectCall(container, call, call.path, call.args, request));
+}
+
 // ------------------------------------------------------------------------------------------------ a caller's side
 
 interface PendingCall {
@@ -186,8 +192,7 @@ export class ObjectChannel implements Channel {
       this.#send(call);
       return;
     }
-    const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-    container.accept(new ObjectCall(container, call, call.path, call.args, request));
+    deliver(container, call);
   }
 
   #send(call: Outgoing): void {

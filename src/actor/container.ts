@@ -38,6 +38,8 @@ export interface BreakOptions {
   abandonAlarm?: boolean;
   // The object goes on elsewhere: not an error of the object.
   disconnected?: boolean;
+  // Somebody wanted it so: not worth a line in the log.
+  wanted?: boolean;
 }
 
 // A class of this script that has a namespace.
@@ -97,6 +99,10 @@ export class Container implements Looked {
   readonly actorClass: ActorClass;
   readonly id: string;
   readonly name: string | undefined;
+  // Of a facet: the instance that it belongs to, and what `ctx.id` is (undefined: made from `id`).
+  readonly parent: Instance | undefined = undefined;
+  readonly contextId: unknown = undefined;
+  readonly props: unknown = undefined;
   instance: Instance | undefined = undefined;
   broken: ErrorData | undefined = undefined;
   // Given up when idle: whoever wants the object claims it anew.
@@ -190,7 +196,7 @@ export class Container implements Looked {
       instance.construct();
       if (!instance.ended) instance.endIo();
     };
-    if (native.restorePending(this.actorClass.ns, this.id)) startRestored(this, instance, construct);
+    if (this.parent === undefined && native.restorePending(this.actorClass.ns, this.id)) startRestored(this, instance, construct);
     else instance.root.enter(construct);
     return instance;
   }
@@ -205,7 +211,6 @@ export class Container implements Looked {
     const data = errorToData(error);
     if (options.disconnected !== true || data.durableObjectReset) data.durableObjectReset = true;
     this.broken = data;
-    if (this.actorClass.containers.get(this.id) === this) this.actorClass.containers.delete(this.id);
     const { instance } = this;
     this.instance = undefined;
     this.#line?.end();
@@ -218,12 +223,23 @@ export class Container implements Looked {
     alarmRun?.broken(options);
     const events = [...this.#events];
     this.#events.clear();
-    if (events.length === 0 && alarmRun === undefined) reportException('reset', error, this.id);
+    if (events.length === 0 && alarmRun === undefined && options.wanted !== true) reportException('reset', error, this.id);
     const clients = this.clients;
     this.clients = undefined;
     for (let i = 0; i < events.length; i++) events[i]!.fail(data);
     clients?.forEach((client) => client.broken(data));
-    if (!this.released) native.releaseActor(this.actorClass.ns, this.id);
+    if (!this.released) this.gone();
+  }
+
+  // Its place is free: the next one to ask for the object makes a new container.
+  gone(): void {
+    if (this.actorClass.containers.get(this.id) === this) this.actorClass.containers.delete(this.id);
+    native.releaseActor(this.actorClass.ns, this.id);
+  }
+
+  // Opens the database, for the instance.
+  openDatabase(): number {
+    return native.databaseOpen(this.actorClass.ns, this.id, this.name);
   }
 
   // --- idle
@@ -300,9 +316,9 @@ export class Container implements Looked {
     const { ns, containers } = this.actorClass;
     this.released = true;
     this.hibernation = undefined;
+    if (sockets === undefined) return this.gone();
     containers.delete(this.id);
-    if (sockets === undefined) native.releaseActor(ns, this.id);
-    else native.handOver(ns, this.id, this.name, sockets.sockets.map(({ end }) => end), sockets);
+    native.handOver(ns, this.id, this.name, sockets.sockets.map(({ end }) => end), sockets);
   }
 
   // What another version has handed over.

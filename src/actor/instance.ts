@@ -40,7 +40,7 @@ export class Instance extends IoContext implements GateOwner {
   readonly where: string;
   readonly container: Container;
   readonly root: Gate;
-  readonly output = new OutputGate();
+  readonly output: OutputGate;
   readonly state: DurableObjectState;
   ended = false;
   // The user's object; undefined until its constructor has returned.
@@ -59,6 +59,8 @@ export class Instance extends IoContext implements GateOwner {
   deletedAll = 0;
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
+  // Its facets, if it has used ctx.facets (facets.ts).
+  facets: { end(error: unknown): void; releaseMemory(): void } | undefined = undefined;
   #db = 0;
   #superseded: Error | undefined;
 
@@ -66,6 +68,7 @@ export class Instance extends IoContext implements GateOwner {
     super();
     this.container = container;
     this.where = container.id;
+    this.output = new OutputGate(container.parent?.output);
     this.root = new Gate(this, null, undefined);
     this.state = makeState(this);
   }
@@ -118,6 +121,7 @@ export class Instance extends IoContext implements GateOwner {
   // No turn of this instance runs after this. Uncommitted writes are dropped.
   end(error: unknown): void {
     this.ended = true;
+    this.facets?.end(error);
     this.output.break(error);
     stopResources(this);
     this.#closeDatabase();
@@ -155,14 +159,14 @@ export class Instance extends IoContext implements GateOwner {
       throw broken === undefined ? failure(kStorageGone, { retryable: true }) : errorFromData(broken, false);
     }
     if (this.#db === 0) {
-      const { actorClass, id, name } = this.container;
-      this.#db = native.databaseOpen(actorClass.ns, id, name);
+      this.#db = this.container.openDatabase();
       openDatabases.set(this.#db, this);
     }
     return this.#db;
   }
 
   releaseMemory(): void {
+    this.facets?.releaseMemory();
     if (this.#db !== 0) native.databaseReleaseMemory(this.#db);
   }
 

@@ -9,10 +9,17 @@ import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
-const kNoFacets = 'This Durable Object does not support creating facets.';
 
-// What upper rooms provide.
-export const actorHost: { exports: () => unknown } = { exports: () => undefined };
+// What upper rooms, and facets.ts, provide.
+export const actorHost: {
+  exports: () => unknown;
+  facets: (instance: Instance) => unknown;
+  eraseFacets: (instance: Instance) => void;
+} = {
+  exports: () => undefined,
+  facets: () => undefined,
+  eraseFacets: () => {},
+};
 
 function wrongArgument(method: string, type: string): TypeError {
   return new TypeError(`Failed to execute '${method}' on 'DurableObjectState': parameter 1 is not of type '${type}'.`);
@@ -31,13 +38,13 @@ export class DurableObjectState {
   constructor(token: symbol, instance: Instance) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#instance = instance;
-    this.props = {};
+    this.props = instance.container.props ?? {};
   }
 
   // Made on first look; ordinary properties from then on.
   get id(): DurableObjectId {
-    const { actorClass, id: hex, name } = this.#instance.container;
-    const id = parseId(actorClass.ns, hex, name);
+    const { actorClass, id: hex, name, contextId } = this.#instance.container;
+    const id = (contextId as DurableObjectId | undefined) ?? parseId(actorClass.ns, hex, name);
     own(this, 'id', id);
     return id;
   }
@@ -64,12 +71,12 @@ export class DurableObjectState {
   }
 
   get facets(): unknown {
-    const refuse = (): never => {
-      throw new Error(kNoFacets);
-    };
-    const facets = { get: refuse, abort: refuse, delete: refuse, clone: refuse };
+    const facets = actorHost.facets(this.#instance);
     own(this, 'facets', facets);
     return facets;
+  }
+  set facets(value: unknown) {
+    own(this, 'facets', value);
   }
 
   get container(): undefined {

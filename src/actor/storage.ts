@@ -12,6 +12,7 @@ import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
 import { type ListOptions, listArguments } from './list_options.ts';
 import { refuseReference, storageCloneError } from './rpc_values.ts';
 import { type SqlStorage, makeSql } from './sql.ts';
+import { actorHost } from './state.ts';
 import { type DurableObjectTransaction, runTransaction } from './transaction.ts';
 
 const kKeysMax = 128;
@@ -186,6 +187,7 @@ export class DurableObjectStorage {
       if (instance.transactions.length > 0) throw new Error('Cannot call deleteAll() within a transaction');
       instance.wrote(native.kvDeleteAll(instance.db(), deleteAllDeletesAlarm), false);
       instance.deletedAll++;
+      actorHost.eraseFacets(instance);
       return settled;
     } catch (error) {
       return thrown(instance, error);

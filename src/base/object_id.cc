@@ -24,6 +24,21 @@ SHA256_CTX resume(const HashState& state) {
 
 }  // namespace
 
+ObjectId facetId(const ObjectId& root, std::string_view path) {
+  HF_CHECK(!path.empty(), "a facet has a path");
+  constexpr std::string_view kWhat = "holdfast facet";
+  std::array<std::uint8_t, 32> hash{};
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, kWhat.data(), kWhat.size());
+  SHA256_Update(&context, root.bytes.data(), root.bytes.size());
+  SHA256_Update(&context, path.data(), path.size());
+  SHA256_Final(hash.data(), &context);
+  ObjectId id = root;
+  std::copy_n(hash.begin(), 16, id.bytes.begin() + 16);
+  return id;
+}
+
 Result<NamespaceId> NamespaceId::parse(std::string_view hex) {
   NamespaceId id;
   if (!fromHex(hex, id.bytes)) {

@@ -107,6 +107,55 @@ class StoreImpl final : public Store,
                                           std::move(name));
   }
 
+  Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases) override {
+    std::vector<DatabaseImpl*> prepared;
+    std::optional<Error> failed;
+    for (Database* database : databases) {
+      auto& member = static_cast<DatabaseImpl&>(*database);
+      const Result<bool> has = member.prepareCommit();
+      if (!has) failed = has.error();
+      if (!has) break;
+      if (*has) prepared.push_back(&member);
+    }
+    if (!failed && !prepared.empty()) {
+      std::vector<GroupMember> members;
+      members.reserve(prepared.size());
+      for (DatabaseImpl* member : prepared) members.push_back(member->preparedCommit());
+      const Result<ledger::Position> end =
+          members.size() == 1 ? members[0].overlay->commit(std::move(members[0].pending)) : Overlay::commitTogether(members);
+      if (end) {
+        for (DatabaseImpl* member : prepared) member->committed();
+      } else {
+        for (DatabaseImpl* member : prepared) member->commitFailed(end.error());
+        failed = prepared.front()->broken();
+      }
+    }
+    if (failed) {
+      for (Database* database : databases) database->abort(*failed);
+      return std::unexpected(*failed);
+    }
+    std::optional<ledger::Position> last;
+    for (Database* database : databases) {
+      const std::optional<ledger::Position> end = static_cast<DatabaseImpl&>(*database).lastCommit();
+      if (end && (!last || *end > *last)) last = end;
+    }
+    return last;
+  }
+
+  Result<bool> hasFacets(const ObjectKey& object) override {
+    const ObjectKey index{.ns = object.ns, .id = facetId(object.id, kFacetIndex)};
+    {
+      const std::lock_guard lock(mutex_);
+      const auto it = objects_.find(index);
+      if (it != objects_.end() && (it->second.overlay->isFileKnown() || it->second.overlay->isSizeKnown())) {
+        return it->second.overlay->pageCount() > 0;
+      }
+      if (deleted_.contains(object.ns)) return false;
+    }
+    HF_TRY(const std::optional<std::uint32_t> pages, files_.pageCount(index, ObjectFiles::Completeness::kComplete));
+    return pages.value_or(0) > 0;
+  }
+
   std::vector<ScheduledAlarm> recoveredAlarms() override { return context_.alarms.all(); }
 
   Result<std::vector<StoredObject>> listObjects(const NamespaceId& ns, const std::optional<ObjectId>& after,

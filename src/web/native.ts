@@ -136,6 +136,14 @@ export interface Native {
   // ctx.abort(): drop what is not committed and refuse everything from now on with `message`.
   databaseAbort(db: number, message: string): void;
 
+  // Facets: databases of their own that are committed together with the root's, and counted with it: commit numbers of
+  // both are those of the root, and Runtime.durable names the root. `path`: JSON text of the names that lead to the
+  // facet; '' with facetErase: all of them. What a tree writes in a round of turns is one commit.
+  facetOpen(root: number, path: string): number;
+  // All below `path`, and what is there `itself`; the commit, 0: there was nothing.
+  facetErase(root: number, path: string, itself: boolean): number;
+  facetClone(root: number, from: string, to: string): number;
+
   // Key-value. Values are serialised (mode 0) and deserialised in C++. A write opens the implicit transaction, which the
   // end of the turn commits; it returns the number of the commit it will be part of. When that commit is durable,
   // Runtime.durable is told. Commits of one database are numbered 1, 2, 3 ... in order.

@@ -1,12 +1,13 @@
 // The main module's exports: what each of them is (spec 2.1), and `ctx.exports`.
 
+import { type FacetClass, registerFacetClass } from '../actor/facets.ts';
 import { makeNamespace } from '../actor/namespace.ts';
 import { makeCallableFetcher } from '../actor/stubs.ts';
 import { config } from '../web/host.ts';
 import type { ExportReport } from '../web/native.ts';
-import { SafeMap, getPrototypeOf, objectKeys } from '../web/primordials.ts';
+import { SafeMap, getPrototypeOf, objectKeys, setTag } from '../web/primordials.ts';
 import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from './entrypoints.ts';
-import { actorClasses } from './env.ts';
+import { actorClasses, env } from './env.ts';
 import { serviceChannel, serviceFetcher } from './service.ts';
 
 export interface Entrypoint {
@@ -16,6 +17,7 @@ export interface Entrypoint {
 
 // By export name; 'default' for the default export. Durable Object classes are not here.
 export const entrypoints = new SafeMap<string, Entrypoint>();
+const objectClasses = new SafeMap<string, FacetClass>();
 const reports: ExportReport[] = [];
 
 function extendsClass(value: Function, base: Function): boolean {
@@ -67,6 +69,7 @@ export function setMain(namespace: Record<string, unknown>): ExportReport[] {
     reports.push({ name, kind, handlers });
     if (kind === 'entrypoint' || kind === 'handler-object') entrypoints.set(name, { kind, value });
     if (kind !== 'durable-object') continue;
+    objectClasses.set(name, { className: name, userClass: value as Function, isLegacy, env, props: {} });
     actorClasses.forEach((actorClass) => {
       if (actorClass.className !== name) return;
       actorClass.userClass = value as Function;
@@ -76,8 +79,34 @@ export function setMain(namespace: Record<string, unknown>): ExportReport[] {
   return reports;
 }
 
-// A class without storage of its own: only facets could use it.
+// What a facet's `class` can be.
 class DurableObjectClass {}
+setTag(DurableObjectClass.prototype, 'DurableObjectClass');
+
+// `ctx.exports.X` of a Durable Object class is a class for facets and, with `{props}`, makes one that has props. With a
+// namespace it is that too.
+function loopbackClass(facetClass: FacetClass, namespace: object | undefined): object {
+  const call = (options: unknown): object => {
+    const made = new DurableObjectClass();
+    registerFacetClass(made, { ...facetClass, props: (options as { props?: unknown } | undefined)?.props ?? {} });
+    return made;
+  };
+  const tag = namespace === undefined ? 'LoopbackDurableObjectClass' : 'LoopbackDurableObjectNamespace';
+  const place = namespace ?? new DurableObjectClass();
+  const value = new Proxy(call, {
+    apply: (_target, _self, args) => call(args[0]),
+    get(_target, key) {
+      if (key === Symbol.toStringTag) return tag;
+      const member = Reflect.get(place, key, place) as unknown;
+      return typeof member === 'function' && key !== 'constructor' ? member.bind(place) : member;
+    },
+    has: (_target, key) => key in place,
+    getPrototypeOf: () => getPrototypeOf(place),
+    ownKeys: () => ['length', 'name'],
+  });
+  registerFacetClass(value, facetClass);
+  return value;
+}
 
 let made: Record<string, unknown> | undefined;
 
@@ -86,11 +115,11 @@ export function workerExports(): Record<string, unknown> {
   made = {};
   for (const { name, kind } of reports) {
     if (kind === 'durable-object') {
-      let value: unknown;
+      let namespace: object | undefined;
       actorClasses.forEach((actorClass, ns) => {
-        if (actorClass.className === name) value = makeNamespace(ns, actorClass);
+        if (actorClass.className === name) namespace = makeNamespace(ns, actorClass);
       });
-      made[name] = value ?? new DurableObjectClass();
+      made[name] = loopbackClass(objectClasses.get(name)!, namespace);
     } else if (kind === 'entrypoint' || kind === 'handler-object') {
       const withOptions = (options: unknown) => serviceFetcher(config.script, name, (options as { props?: unknown })?.props ?? {});
       made[name] = makeCallableFetcher(serviceChannel(config.script, name, {}), withOptions, 'LoopbackServiceStub');

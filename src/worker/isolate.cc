@@ -366,6 +366,7 @@ void Isolate::pump() {
     bool more = true;
     for (int i = 0; more; i++) {
       if (i == kTurnsPerRound) {
+        databases_.endRound(actor::DatabaseTable::Round::kMore);
         schedulePump();
         break;
       }
@@ -385,6 +386,7 @@ void Isolate::pump() {
         break;
       }
       databases_.endTurn();
+      if (!more && !awake_) databases_.endRound(actor::DatabaseTable::Round::kEnds);
       failPending();
       runAfterTurn();
       more = more || awake_;

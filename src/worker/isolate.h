@@ -66,7 +66,10 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // The database of an object that this isolate has open.
   [[nodiscard]] actor::DatabaseTable& databases() { return databases_; }
   // Commits what C++ wrote into databases().
-  void endTurn() { databases_.endTurn(); }
+  void endTurn() {
+    databases_.endTurn();
+    databases_.endRound(actor::DatabaseTable::Round::kEnds);
+  }
 
   // DatabaseHost
   void onCommit(actor::DatabaseHandle database, std::uint64_t commit,

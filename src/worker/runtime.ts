@@ -4,6 +4,7 @@
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
+import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
 import { failure } from '../web/errors.ts';
