@@ -31,7 +31,7 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
 
 // Whether user code may compile text while its modules start; afterwards it never may.
