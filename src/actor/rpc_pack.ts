@@ -6,7 +6,7 @@
 //    walked, so that a getter runs once.
 // 2. Identity and cycles hold: the copy and the list of gaps are cloned together.
 
-import { errorToData } from '../web/errors.ts';
+import { enhanced, errorHead } from '../web/errors.ts';
 import { flag } from '../web/compat.ts';
 import { Headers } from '../web/headers.ts';
 import { native, nodeRequire } from '../web/host.ts';
@@ -22,16 +22,13 @@ import {
   ErrorRef,
   HeadersRef,
   type Ref,
-  RequestRef,
-  ResponseRef,
   StubRef,
   type WireRef,
   channels,
   refFromWire,
-  takeReadable,
-  takeWritable,
   unsend,
 } from './rpc_refs.ts';
+import { RequestRef, ResponseRef, takeReadable, takeWritable } from './rpc_streams.ts';
 import { type Group, type StubHandler, disposeAll, disposerOf, stubHandler } from './rpc_stub.ts';
 import { Exported, Imported, type Target, exportTo } from './rpc_target.ts';
 import { NativeDOMException, RpcPromise, RpcProperty, RpcTarget, cloneError, isLongText, isPrimitive, measure } from './rpc_values.ts';
@@ -55,7 +52,7 @@ function types(): Types {
 export type WireRefs = [gaps: unknown[], keyGaps: unknown[], refs: WireRef[], disposer: number];
 
 export class Packed implements ContextResource {
-  // The copy, in an array, so that a gap may be all there is.
+  // The copy, in an array, so that a gap may be all there is; behind it the properties of errors.
   readonly root: unknown[];
   // container, key, index of the reference ...
   readonly gaps: unknown[];
@@ -88,6 +85,10 @@ export class Packed implements ContextResource {
       else container[gaps[i + 1] as string] = value;
     }
     if (keyGaps.length > 0) fillKeys(keyGaps, made);
+    for (let i = 0; i < refs.length; i++) {
+      const ref = refs[i]!;
+      if (ref instanceof ErrorRef) fillError(made[i] as object, root[ref.properties] as Record<string, unknown>);
+    }
     if (this.disposer !== undefined) arrayPush(group, new Disposer(this.disposer));
     return root[0];
   }
@@ -157,6 +158,13 @@ class Disposer {
   }
 }
 
+function fillError(error: object, properties: Record<string, unknown>): void {
+  const keys = objectKeys(properties);
+  for (let i = 0; i < keys.length; i++) {
+    defineProperty(error, keys[i]!, { value: properties[keys[i]!], writable: true, enumerable: true, configurable: true });
+  }
+}
+
 function fillKeys(keyGaps: unknown[], made: unknown[]): void {
   const replaced = new SafeMap<unknown, unknown>();
   const containers = new SafeSet<Map<unknown, unknown> | Set<unknown>>();
@@ -189,6 +197,7 @@ class Packer {
   readonly #keyGaps: unknown[] = [];
   readonly #refs: Ref[] = [];
   readonly #moved: StubHandler[] = [];
+  readonly #root: unknown[] = [undefined];
 
   constructor(frame: Frame, purpose: Purpose) {
     this.#frame = frame;
@@ -196,10 +205,9 @@ class Packer {
   }
 
   pack(value: unknown): Packed {
-    const root: unknown[] = [undefined];
     try {
-      this.#put(root, 0, value);
-      const [copy, gaps, keyGaps] = native.clone([root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
+      this.#put(this.#root, 0, value);
+      const [copy, gaps, keyGaps] = native.clone([this.#root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
       const packed = new Packed(copy, gaps, keyGaps, this.#refs);
       if (this.#moved.length > 0) {
         // What was given away as a parameter is gone at once, unless it is shared; of a result it stays for calls on it.
@@ -281,6 +289,7 @@ class Packer {
     if (ref === undefined) return undefined;
     const index = arrayPush(this.#refs, ref) - 1;
     this.#refOf.set(value, index);
+    if (ref instanceof ErrorRef) ref.properties = this.#properties(value as Error);
     return index;
   }
 
@@ -315,7 +324,7 @@ class Packer {
     if (value instanceof RpcTarget) {
       return this.#export(value, false, (dup) => dup instanceof RpcTarget, 'RcpTarget', 'another RpcTarget', 'an RpcTarget');
     }
-    if (Error.isError(value) || value instanceof NativeDOMException) return new ErrorRef(errorToData(value));
+    if (Error.isError(value)) return new ErrorRef(errorHead(value), 0);
     const channel = channels.of(value);
     if (channel !== undefined) return new ChannelRef(channel);
     if (isResponse(value)) return ResponseRef.of(value, this.#frame);
@@ -336,6 +345,17 @@ class Packer {
         break;
     }
     return undefined;
+  }
+
+  // A copy of an error's own properties: where in the root.
+  #properties(error: Error): number {
+    const copy: Record<string, unknown> = {};
+    const index = arrayPush(this.#root, copy) - 1;
+    const keys = enhanced && !(error instanceof NativeDOMException) ? objectKeys(error) : [];
+    if (Object.hasOwn(error, 'cause') && !keys.includes('cause')) arrayPush(keys, 'cause');
+    if (enhanced && error instanceof AggregateError && !keys.includes('errors')) arrayPush(keys, 'errors');
+    for (let i = 0; i < keys.length; i++) this.#put(copy, keys[i]!, (error as unknown as Record<string, unknown>)[keys[i]!]);
+    return index;
   }
 
   #proxyRef(value: object): Ref {

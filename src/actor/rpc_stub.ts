@@ -104,9 +104,9 @@ export class StubHandler implements ProxyHandler<Function>, Channel {
     throw new TypeError('Illegal constructor');
   }
 
-  get(_target: Function, key: PropertyKey): unknown {
+  get(_target: Function, key: PropertyKey, stub: unknown): unknown {
     if (this.#own !== undefined && Object.hasOwn(this.#own, key)) return this.#own[key];
-    if (typeof key === 'symbol' || key in RpcStub.prototype) return (RpcStub.prototype as any)[key];
+    if (typeof key === 'symbol' || key in RpcStub.prototype) return Reflect.get(RpcStub.prototype, key, stub);
     if (key === 'then') return undefined;
     if (this.lastName === key) return this.lastProperty;
     if (isIndex(key as string)) return undefined;

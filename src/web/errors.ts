@@ -44,7 +44,8 @@ const constructors = new SafeMap<string, new (message?: string) => Error>([
   ['AggregateError', makeAggregate as never],
 ]);
 
-const enhanced = flag('enhanced_error_serialization');
+// All own properties cross.
+export const enhanced: boolean = flag('enhanced_error_serialization');
 const kCauseDepthMax = 8;
 const kErrorsMax = 64;
 const NativeDOMException = DOMException;
@@ -109,8 +110,8 @@ function copyProperties(from: object, data: ErrorData): void {
   }
 }
 
-export function errorToData(error: unknown, depth: number = 0): ErrorData {
-  const data: ErrorData = {
+function emptyData(): ErrorData {
+  return {
     type: 'Error',
     name: '',
     message: '',
@@ -123,13 +124,11 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
     overloaded: false,
     durableObjectReset: false,
   };
-  if (!NativeError.isError(error)) {
-    if (enhanced && isPlainObject(error) && isCloneable(error)) {
-      data.type = 'Object';
-      copyProperties(error, data);
-    } else data.message = textOf(error);
-    return data;
-  }
+}
+
+// What an error is without its own properties.
+export function errorHead(error: Error): ErrorData {
+  const data = emptyData();
   data.message = textOf(read(error, 'message'));
   if (error instanceof NativeDOMException) {
     data.type = 'DOMException';
@@ -141,6 +140,19 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
   data.durableObjectReset = read(error, 'durableObjectReset') === true;
+  return data;
+}
+
+export function errorToData(error: unknown, depth: number = 0): ErrorData {
+  if (!NativeError.isError(error)) {
+    const data = emptyData();
+    if (enhanced && isPlainObject(error) && isCloneable(error)) {
+      data.type = 'Object';
+      copyProperties(error, data);
+    } else data.message = textOf(error);
+    return data;
+  }
+  const data = errorHead(error);
   if (!enhanced) return data;
   copyProperties(error, data);
   if (data.type === 'AggregateError') {
