@@ -55,7 +55,7 @@ class ObjectCall extends Incoming implements ActorEvent {
   }
 
   fail(error: ErrorData): void {
-    this.discardArguments();
+    this.disposeArguments();
     this.reply.error(error, false);
     this.failPipelined(error, false);
   }

@@ -166,15 +166,12 @@ export abstract class Incoming {
     return this.#pipelined !== undefined;
   }
 
+  // The call has ended, or will never run.
   disposeArguments(): void {
     const group = this.#group;
     this.#group = undefined;
     if (group !== undefined) disposeAll(group);
-  }
-
-  // It never ran.
-  discardArguments(): void {
-    if (this.#args instanceof Packed) this.#args.discard();
+    else if (this.#args instanceof Packed) this.#args.discard();
   }
 
   flushTo(target: Target): void {
@@ -305,7 +302,7 @@ class ExportCall extends Incoming implements RunningCall {
 
   fail(error: ErrorData, remote: boolean): void {
     this.#isOpen = false;
-    this.discardArguments();
+    this.disposeArguments();
     this.reply.error(error, remote);
     this.failPipelined(error, remote);
   }

@@ -89,7 +89,7 @@ export class Packed implements ContextResource {
       const ref = refs[i]!;
       if (ref instanceof ErrorRef) fillError(made[i] as object, root[ref.properties] as Record<string, unknown>);
     }
-    if (this.disposer !== undefined) arrayPush(group, new Disposer(this.disposer));
+    if (this.disposer !== undefined) arrayPush(group, new Disposer(this.disposer, frame.context));
     return root[0];
   }
 
@@ -147,12 +147,24 @@ export function unsendAll([, , wires, disposer]: WireRefs): void {
   if (disposer !== 0) unsend([0, disposer]);
 }
 
-class Disposer {
+// The caller has a result whose owner wants to know when it is done with: at the latest when the caller's context ends.
+class Disposer implements ContextResource {
+  readonly #context: IoContext;
   #target: Target | undefined;
-  constructor(target: Target) {
+
+  constructor(target: Target, context: IoContext) {
     this.#target = target;
+    this.#context = context;
+    if (context.isOver) this.stop();
+    else addResource(context, this);
   }
+
   dispose(): void {
+    removeResource(this.#context, this);
+    this.stop();
+  }
+
+  stop(): void {
     this.#target?.release();
     this.#target = undefined;
   }

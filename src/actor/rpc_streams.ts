@@ -236,7 +236,7 @@ class Sink implements UnderlyingSink {
       () => this.#stub.dispose(),
       (error) => {
         this.#stub.dispose();
-        throw error;
+        throw this.#failure?.error ?? error;
       },
     );
   }

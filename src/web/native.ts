@@ -286,6 +286,8 @@ export interface Runtime {
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
+  // What is passed by reference and held: exports, those of them that other isolates hold, imports. For tests.
+  referenceCounts(): { exports: number; sent: number; imports: number };
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.
   drain(done: () => void): void;
 }
