@@ -173,7 +173,7 @@ class Disposer implements ContextResource {
 function fillError(error: object, properties: Record<string, unknown>): void {
   const keys = objectKeys(properties);
   for (let i = 0; i < keys.length; i++) {
-    defineProperty(error, keys[i]!, { value: properties[keys[i]!], writable: true, enumerable: true, configurable: true });
+    defineProperty(error, keys[i]!, { value: properties[keys[i]!], writable: true, enumerable: enhanced, configurable: true });
   }
 }
 

@@ -136,6 +136,7 @@ export function errorHead(error: Error): ErrorData {
   } else {
     const name = textOf(read(error, 'name'));
     if (constructors.has(name)) data.type = name;
+    else if (!enhanced && name !== '') data.message = `${name}: ${data.message}`; // its name would be lost
   }
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
@@ -201,7 +202,7 @@ export function errorFromData(data: ErrorData, remote: boolean): Error {
   if (data.errors !== undefined) setOwn(error, 'errors', errorsFromData(data.errors));
   if (data.hasCause) {
     const value = data.cause === undefined ? data.causeValue : errorFromData(data.cause, false);
-    setOwn(error, 'cause', value);
+    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: enhanced, configurable: true });
   }
   for (let i = 0; i < data.props.length; i += 2) setOwn(error, data.props[i] as string, data.props[i + 1]);
   if (data.retryable) setOwn(error, 'retryable', true);
