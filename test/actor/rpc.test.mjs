@@ -157,6 +157,13 @@ function main({ DurableObject, WorkerEntrypoint, RpcTarget, RpcStub, RpcPromise,
     nestedProperty(callback) {
       return { v: callback.foo };
     }
+    async writeAndCall(callback) {
+      this.ctx.storage.put('x', 1);
+      const dup = callback.dup();
+      const result = dup(1);
+      dup[Symbol.dispose]();
+      return await result;
+    }
     forward(name, method, ...args) {
       return this.env.Obj.getByName(name)[method](...args);
     }
@@ -323,6 +330,10 @@ both('who owns a stub that is passed', async (name) => {
       ["Couldn't create a stub for the RcpTarget because it has a dup() method which did not return another RpcTarget. Either remove the dup() method or make sure it returns an RpcTarget.",
         "Couldn't create a stub for the function because it has a dup() method which did not return another function. Either remove the dup() method or make sure it returns a function."], 21],
   );
+});
+
+both('a call that waits for the output gate is not lost with its stub', async (name) => {
+  assert.equal(await run(name, `return await stub.writeAndCall((x) => x + 1)`), 2);
 });
 
 both('a reset breaks the stubs of an object', async (name) => {
