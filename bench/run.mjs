@@ -4,9 +4,10 @@
 //   --only TEXT   measurements whose name contains it  --json FILE  where the figures go (default build/bench.json)
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
-import { median, rssOf, runtimes, wrk } from './support.mjs';
+import { heldSockets, median, rssOf, runtimes, socketLoad, wrk } from './support.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,34 +25,47 @@ function row(name, unit, holdfast, workerd, better) {
   const ratio = better === 'more' ? holdfast / workerd : workerd / holdfast;
   rows.push({ name, unit, holdfast, workerd, ratio });
   const show = (x) => (x >= 100 ? Math.round(x).toLocaleString('en') : x.toFixed(1));
-  console.log(`${name.padEnd(46)} ${show(holdfast).padStart(10)} ${show(workerd).padStart(10)} ${unit.padEnd(10)} ${ratio.toFixed(2)}x`);
+  console.log(`${name.padEnd(58)} ${show(holdfast).padStart(10)} ${show(workerd).padStart(10)} ${unit.padEnd(10)} ${ratio.toFixed(2)}x`);
 }
 
-console.log(`${''.padEnd(46)} ${'holdfast'.padStart(10)} ${'workerd'.padStart(10)} ${''.padEnd(10)} times better`);
+console.log(`${''.padEnd(58)} ${'holdfast'.padStart(10)} ${'workerd'.padStart(10)} ${''.padEnd(10)} times better`);
 
 // Throughput: both servers up, measured in turns.
-{
+const several = (n, what) => `${n.toLocaleString('en')} ${what}${n > 1 ? 's' : ''}`;
+const requests = (label, load) => [1, 64].map((connections) => ({
+  name: `${label}, ${several(connections, 'connection')}`,
+  unit: 'req/s',
+  measure: (target) => wrk(target, { ...load, connections, seconds }),
+}));
+const messages = (name, mode, load) => ({ name, unit: 'messages/s', measure: (target) => socketLoad(target, mode, { ...load, seconds }) });
+const loads = [
+  ...requests('plain fetch', { what: 'plain' }),
+  ...requests('stub.fetch to one object', { what: 'fetch' }),
+  ...requests('RPC to one object in memory', { what: 'memory' }),
+  ...requests('RPC with a function that is called back', { what: 'callback' }),
+  ...requests('RPC, two calls pipelined', { what: 'pipeline' }),
+  ...requests('durable increment (KV), one object', { what: 'kv' }),
+  ...requests('durable increment (KV), 64 objects', { what: 'kv', objects: 64 }),
+  ...requests('SQL insert, one object', { what: 'sql' }),
+  ...requests('SQL insert, 64 objects', { what: 'sql', objects: 64 }),
+  ...[1, 64, 1_000].map((connections) => messages(`WebSocket echo, one object, ${several(connections, 'connection')}`, 'echo', { connections })),
+  messages('WebSocket echo, 64 objects, 1,000 connections', 'echo', { connections: 1_000, objects: 64 }),
+  messages('WebSocket echo, accept(), 64 connections', 'echo', { what: 'accept', connections: 64 }),
+  ...[1, 16].map((speakers) => messages(`WebSocket broadcast to 1,000, ${several(speakers, 'speaker')}`, 'broadcast', { connections: 1_000, speakers })),
+].filter(({ name }) => name.includes(options.only));
+if (loads.length > 0) {
   const targets = { holdfast: await runtimes.holdfast(), workerd: await runtimes.workerd() };
-  const loads = [
-    ['plain fetch', { what: 'plain' }],
-    ['stub.fetch to one object', { what: 'fetch' }],
-    ['RPC to one object in memory', { what: 'memory' }],
-    ['durable increment (KV), one object', { what: 'kv' }],
-    ['durable increment (KV), 64 objects', { what: 'kv', objects: 64 }],
-    ['SQL insert, one object', { what: 'sql' }],
-    ['SQL insert, 64 objects', { what: 'sql', objects: 64 }],
-  ];
-  for (const [label, load] of loads) {
-    for (const connections of [1, 64]) {
-      const name = `${label}, ${connections} connection${connections > 1 ? 's' : ''}`;
-      if (!name.includes(options.only)) continue;
-      const rates = { holdfast: [], workerd: [] };
+  for (const { name, unit, measure } of loads) {
+    const rates = { holdfast: [], workerd: [] };
+    try {
       for (let round = 0; round < Number(options.rounds); round++) {
-        for (const [which, target] of Object.entries(targets)) {
-          rates[which].push((await wrk(target, { ...load, connections, seconds })).rate);
-        }
+        for (const [which, target] of Object.entries(targets)) rates[which].push((await measure(target)).rate);
       }
-      row(name, 'req/s', median(rates.holdfast), median(rates.workerd), 'more');
+      row(name, unit, median(rates.holdfast), median(rates.workerd), 'more');
+    } catch (error) {
+      // One that does not work is no reason to measure none.
+      console.log(`${name.padEnd(58)} failed: ${error.message}`);
+      process.exitCode = 1;
     }
   }
   for (const target of Object.values(targets)) await target.server[Symbol.asyncDispose]();
@@ -75,6 +89,41 @@ for (const [count, label, what] of [10_000, 1_000].flatMap((n) => touches.map((t
   row(name, 'objects/s', seen.holdfast.rate, seen.workerd.rate, 'more');
   row('  resident memory after it', 'KB/object', seen.holdfast.memory, seen.workerd.memory, 'less');
 }
+
+// Memory of what does nothing. Ten seconds after the last event both runtimes evict an object, or let it hibernate.
+const idle = 15_000;
+async function idleMemory(name, counts, load, labels) {
+  if (!name.includes(options.only)) return;
+  const seen = {};
+  for (const which of Object.keys(runtimes)) {
+    const target = await runtimes[which]();
+    await wrk(target, { what: 'plain', connections: 64, seconds: 1 });
+    const before = await rssOf(target.pid);
+    const count = counts[which];
+    const held = async () => ((await rssOf(target.pid)) - before) / count;
+    const end = await load(target, count);
+    seen[which] = [await held()];
+    await sleep(idle);
+    seen[which].push(await held());
+    await end?.();
+    await target.server[Symbol.asyncDispose]();
+  }
+  labels.forEach((label, i) => row(`${name}, ${label}`, 'KB', seen.holdfast[i], seen.workerd[i], 'less'));
+}
+await idleMemory('memory of an idle object', { holdfast: 10_000, workerd: 10_000 }, async (target, count) => {
+  await wrk(target, { what: 'keep', objects: 0, connections: 64, count });
+}, ['in memory', 'evicted']);
+const hold = (objects) => async (target, connections) => {
+  const sockets = await heldSockets(target, { what: 'echo', connections, objects: objects(connections) });
+  return async () => {
+    await sockets.speak(); // They are all there and the objects wake.
+    await sockets.close();
+  };
+};
+// workerd has two to five descriptors open for each socket, and a process may usually have 20,000.
+const states = ['awake', 'hibernated'];
+await idleMemory('memory of a socket, 100 objects', { holdfast: 10_000, workerd: 5_000 }, hold(() => 100), states);
+await idleMemory('memory of an object with one socket', { holdfast: 10_000, workerd: 2_000 }, hold((sockets) => sockets), states);
 
 // From start to the first response of a Worker that is deployed already.
 if ('start-up to first response'.includes(options.only)) {

@@ -12,7 +12,8 @@ process.on('SIGTERM', signal);
 process.on('SIGINT', signal);
 process.on('SIGHUP', signal);
 
-Promise.resolve(main(process.argv.slice(2))).then(
+// The second: how to start this very process again.
+Promise.resolve(main(process.argv.slice(2), [process.execPath, ...process.execArgv, ...process.argv.slice(1)])).then(
   (code) => process.exit(code),
   (error) => {
     console.error('holdfast:', error);

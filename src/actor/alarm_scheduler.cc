@@ -9,6 +9,7 @@ namespace hf::actor {
 void AlarmScheduler::wait(const ObjectKey& object, Entry& entry, WallMs dueAt) {
   entry.dueAt = dueAt;
   entry.running = false;
+  entry.retries = false;
   waiting_.emplace(dueAt, object);
 }
 
@@ -50,6 +51,15 @@ void AlarmScheduler::removeNamespace(const NamespaceId& ns) {
     }
     unwait(it->first, it->second);
     it = entries_.erase(it);
+  }
+}
+
+void AlarmScheduler::clockSet(WallMs forward) {
+  for (auto& [object, entry] : entries_) {
+    if (entry.running || !entry.retries) continue;
+    unwait(object, entry);
+    wait(object, entry, entry.dueAt + forward);
+    entry.retries = true;
   }
 }
 
@@ -99,6 +109,7 @@ AlarmScheduler::Next AlarmScheduler::done(const ObjectKey& object, AlarmOutcome 
   const auto delay = static_cast<double>(kFirstDelayMs << entry.backoff);
   entry.backoff++;
   wait(object, entry, now + static_cast<WallMs>(delay * (1 + (jitter * 0.25))));
+  entry.retries = true;
   return Next::kNothing;
 }
 

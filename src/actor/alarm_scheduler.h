@@ -38,9 +38,13 @@ class AlarmScheduler final {
 
   // The stored alarm of `object` is `at`.
   void set(const ObjectKey& object, WallMs at, std::string name);
-  // No alarm is stored any more. A run under way goes on, without a retry.
+  // No alarm is stored any more. A run under way goes on; should it be tried again, the next run finds nothing stored.
   void remove(const ObjectKey& object);
   void removeNamespace(const NamespaceId& ns);
+
+  // The wall clock was set, `forward` milliseconds on what had passed: a retry's delay stays as long as it was. The
+  // times of the alarms themselves are the wall clock's.
+  void clockSet(WallMs forward);
 
   // The earliest time at which takeDue() has something.
   [[nodiscard]] std::optional<WallMs> nextDue() const;
@@ -59,6 +63,7 @@ class AlarmScheduler final {
     WallMs dueAt = 0;
     std::string name;
     bool running = false;
+    bool retries = false;  // waits for its next try
     std::optional<WallMs> queued;
     int counted = 0;
     int backoff = 0;

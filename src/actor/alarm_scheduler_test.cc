@@ -57,6 +57,37 @@ TEST(AlarmScheduler, AnAlarmSetDuringTheRunReplacesTheRetry) {
   EXPECT_EQ(due[0].name, "n");
 }
 
+TEST(AlarmScheduler, AClockThatIsSetMovesRetriesAndNotAlarms) {
+  AlarmScheduler alarms;
+  alarms.set(object(1), 100'000, "");
+  alarms.set(object(2), 150'000, "");
+  ASSERT_EQ(alarms.takeDue(100'000, 1).size(), 1U);
+  alarms.done(object(1), AlarmOutcome::kRetry, 100'000, 0);
+  EXPECT_EQ(alarms.nextDue(), 102'000);
+  alarms.clockSet(-90'000);
+  EXPECT_EQ(alarms.nextDue(), 12'000) << "two seconds after the try, whatever the clock says now";
+  const auto retry = alarms.takeDue(12'000, 9);
+  ASSERT_EQ(retry.size(), 1U);
+  EXPECT_EQ(retry[0].scheduledAt, 100'000);
+  EXPECT_EQ(retry[0].retryCount, 1);
+  EXPECT_EQ(alarms.nextDue(), 150'000) << "never before its time";
+  alarms.done(object(1), AlarmOutcome::kRetry, 12'000, 0);
+  alarms.clockSet(1'000'000);
+  EXPECT_EQ(alarms.nextDue(), 150'000);
+  EXPECT_EQ(alarms.takeDue(1'012'000, 9).size(), 1U) << "what the clock has jumped over is due, the retry is not";
+  EXPECT_EQ(alarms.nextDue(), 1'016'000);
+}
+
+TEST(AlarmScheduler, ASetAlarmIsNoRetryAnyMore) {
+  AlarmScheduler alarms;
+  alarms.set(object(1), 5, "");
+  ASSERT_EQ(alarms.takeDue(5, 1).size(), 1U);
+  alarms.done(object(1), AlarmOutcome::kRetryUncounted, 5, 0);
+  alarms.set(object(1), 10'000, "");
+  alarms.clockSet(-5000);
+  EXPECT_EQ(alarms.nextDue(), 10'000);
+}
+
 TEST(AlarmScheduler, UncountedRetriesGoOnForEver) {
   AlarmScheduler alarms;
   alarms.set(object(1), 0, "");

@@ -33,6 +33,7 @@ export function setAlarm(instance: Instance, where: string, time: unknown, optio
   at = Math.trunc(at);
   if (at > kLatestMs) throw new TypeError("This API doesn't support dates after 2189.");
   if (at <= 0) throw new TypeError('setAlarm() cannot be called with an alarm time <= 0');
+  if (instance.container.parent !== undefined) throw new Error('Facets currently cannot set alarms.');
   // In the constructor nothing is known of the class's handlers yet.
   if (instance.object !== undefined && instance.handler('alarm') === undefined) {
     throw new TypeError('Your Durable Object class must have an alarm() handler in order to call setAlarm()');
@@ -51,17 +52,51 @@ export function deleteAlarm(instance: Instance, where: string, options: WriteOpt
 
 type Outcome = 'ok' | 'cancelled' | 'retry' | 'retry-uncounted' | 'abandon';
 
+// Objects that an alarm has constructed, and to which nothing else has happened since: a minute in which thousands of
+// alarms are due must not keep thousands of objects in memory. Those that ran first go first.
+const kWokenMax = 1000;
+interface Woken {
+  container: Container;
+  instance: Instance;
+  accepted: number;
+}
+let woken: Woken[] = [];
+let sweeping = false;
+
+function sweepWoken(): void {
+  sweeping = false;
+  const excess = woken.length - kWokenMax / 2;
+  if (excess <= 0) return;
+  const first = woken.slice(0, excess);
+  woken = woken.slice(excess);
+  for (const { container, instance, accepted } of first) container.evictUnused(instance, accepted);
+}
+
+function keepWoken(container: Container, instance: Instance): void {
+  woken.push({ container, instance, accepted: container.accepted });
+  if (woken.length <= kWokenMax || sweeping) return;
+  sweeping = true;
+  // Not in this turn: what it wrote is not committed yet.
+  hostTimeout(0, sweepWoken);
+}
+
 class Run implements ActorEvent, AlarmRun {
   readonly #container: Container;
   readonly #scheduledTime: number;
   readonly #retryCount: number;
   #timer: HostTimer | undefined;
   #reported = false;
+  #begun = false;
+  // Of an object that is asleep or new: for nothing but this run.
+  readonly #wakes: boolean;
+  readonly #acceptedBefore: number;
 
   constructor(container: Container, scheduledTime: number, retryCount: number) {
     this.#container = container;
     this.#scheduledTime = scheduledTime;
     this.#retryCount = retryCount;
+    this.#wakes = container.instance === undefined;
+    this.#acceptedBefore = container.accepted;
   }
 
   #report(outcome: Outcome): void {
@@ -74,9 +109,13 @@ class Run implements ActorEvent, AlarmRun {
     if (instance !== undefined) instance.alarmDeletes = false;
     native.alarmDone(container.actorClass.ns, container.id, outcome);
     container.done(this);
+    if (this.#wakes && container.accepted === this.#acceptedBefore + 1 && container.instance !== undefined) {
+      keepWoken(container, container.instance);
+    }
   }
 
   run(instance: Instance): void {
+    this.#begun = true;
     let stored: number | null;
     try {
       stored = native.alarmGet(instance.db());
@@ -157,7 +196,8 @@ class Run implements ActorEvent, AlarmRun {
 
   // The object was reset in the middle of it.
   broken(options: BreakOptions): void {
-    const counts = options.infrastructure !== true && options.disconnected !== true;
+    // What ends the object before its handler has begun, as its constructor may, is no failure of this run.
+    const counts = this.#begun && options.infrastructure !== true && options.disconnected !== true;
     this.#report(options.abandonAlarm === true ? 'abandon' : counts ? 'retry' : 'retry-uncounted');
   }
 

@@ -35,7 +35,13 @@ struct DatabaseTable::BookmarkNatives {
     Isolate* isolate = info.GetIsolate();
     Open* open = self(info).get(isolate, info[0]);
     if (open == nullptr) return;
-    const Result<std::string> text = self(info).store_.bookmark(open->object, open->database->version());
+    // Facets are taken back with their root: their bookmarks are the root's, and say where all of them are.
+    DatabaseTable& table = self(info);
+    const ObjectKey object = table.counterOf(*open).object;
+    Result<bool> hasFacets = open->tree != 0 ? Result<bool>(true) : table.store_.hasFacets(object);
+    if (!hasFacets) return js::throwResultError(isolate, hasFacets.error());
+    const ledger::Position position = *hasFacets ? table.store_.ledger().tail() : open->database->version();
+    const Result<std::string> text = table.store_.bookmark(object, position);
     if (!text) return js::throwResultError(isolate, text.error());
     info.GetReturnValue().Set(js::string(isolate, *text));
   }
@@ -46,7 +52,8 @@ struct DatabaseTable::BookmarkNatives {
     DatabaseTable& table = self(info);
     Open* open = table.get(isolate, info[1]);
     if (open == nullptr) return;
-    table.store_.bookmarkForTime(open->object, static_cast<WallMs>(numberOf(info[2])), table.host_.executor(),
+    table.store_.bookmarkForTime(table.counterOf(*open).object, static_cast<WallMs>(numberOf(info[2])),
+                                 table.host_.executor(),
                                  table.host_.storageReply(static_cast<std::uint64_t>(numberOf(info[0]))));
   }
 

@@ -37,6 +37,8 @@ export function storageReply(job: number, error: string | undefined, value: stri
   ended?.(error, value);
 }
 
+const kNotAlone = 'A facet is taken back to a bookmark together with its parent: ask there.';
+
 function check(instance: Instance, operation: string): void {
   if (!instance.container.actorClass.useSqlite) throw new Error(kNoRecovery);
   // What is there now is not committed, and cannot be in the middle of it.
@@ -72,6 +74,7 @@ export function onNextSessionRestoreBookmark(
   sync: () => Promise<void>,
 ): Promise<string> {
   check(instance, 'onNextSessionRestoreBookmark');
+  if (instance.container.parent !== undefined) throw new Error(kNotAlone);
   native.commitNow(instance.db());
   const undo = native.restoreRequest(instance.db(), `${bookmark as string}`);
   return promiseThen(sync(), () => undo);

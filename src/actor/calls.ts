@@ -8,9 +8,9 @@ import { arraySlice, noop } from '../web/primordials.ts';
 import { type Request, makeIncomingRequest, requestFlatHeaders, requestSignal, requestState } from '../web/request.ts';
 import { type Response, isResponse, makeReceivedResponse, responseFlatHeaders, responseState } from '../web/response.ts';
 import { couple, socketFromEnd } from '../web/websocket/websocket.ts';
-import { afterOutput, borrowBody, lendBody, localBody } from './bodies.ts';
+import { borrowBody, lendBody, localBody } from './bodies.ts';
 import type { RequestMessage, ResponseMessage } from './messages.ts';
-import { type Incoming, answerError } from './rpc_incoming.ts';
+import { type Incoming, afterAnswerGate, answerError } from './rpc_incoming.ts';
 import { type Channel, Outgoing } from './rpc_outgoing.ts';
 
 export const kNotResponse = "Incorrect type for Promise: the Promise did not resolve to 'Response'.";
@@ -91,6 +91,8 @@ export async function fetchThrough(channel: Channel, request: Request): Promise<
   let data = takeBody(request);
   let flat = arraySlice(requestFlatHeaders(request));
   const follows = state.redirect === 'follow';
+  const fragment = url.indexOf('#');
+  if (fragment >= 0) url = url.slice(0, fragment);
   for (let hops = 0; ; hops++) {
     const parts = await sendRequest(channel, { method, url, flat: arraySlice(flat), cf: state.cf, data }, signal);
     const location = follows && isRedirect(parts.status) ? locationOf(parts.flat) : undefined;
@@ -143,7 +145,8 @@ export function answerResponse(call: Incoming, frame: Frame, value: unknown, upg
     answerError(call, frame.context, errorToData(error));
     return;
   }
-  afterOutput(
+  afterAnswerGate(
+    call.reply,
     frame.context,
     () => {
       call.reply.response(packed);

@@ -7,7 +7,9 @@ import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap, SafeSet } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import type { Request } from '../web/request.ts';
+import { type Request, requestFlatHeaders, requestState } from '../web/request.ts';
+import { isResponse } from '../web/response.ts';
+import { bodyState } from '../web/body.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
   answerResponse,
@@ -22,12 +24,14 @@ import type { ActorClass, ActorEvent, Container, RemoteClient } from './containe
 import type { Instance } from './instance.ts';
 import { hostTimeout } from './host_timer.ts';
 import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
+import { weigh } from './overload.ts';
 import { callMember, findMember, refuseLegacy } from './rpc.ts';
-import { Incoming, RemoteReply, type Reply, answerError, answerValue, settle, throwData } from './rpc_incoming.ts';
+import { Incoming, RemoteReply, type Reply, answerError, answerValue, isThenable, settle, throwData } from './rpc_incoming.ts';
 import type { Arguments, Channel, Outgoing, RemotePlace } from './rpc_outgoing.ts';
 import type { WireRefs } from './rpc_pack.ts';
 import {
   type CallOrigin,
+  type PeerEnd,
   type PipeMessage,
   answered,
   answersComeFrom,
@@ -54,10 +58,18 @@ class ObjectCall extends Incoming implements ActorEvent {
     this.#request = request;
   }
 
+  // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
+    const remote = this.#request !== undefined;
     this.disposeArguments();
-    this.reply.error(error, false);
-    this.failPipelined(error, false);
+    this.reply.error(error, remote);
+    this.failPipelined(error, remote);
+  }
+
+  weight(): number {
+    const request = this.#request;
+    if (request === undefined) return this.argumentsWeight();
+    return weigh([requestState(request).url, requestFlatHeaders(request), bodyState(request)?.data]);
   }
 
   ended(): void {
@@ -72,7 +84,10 @@ class ObjectCall extends Incoming implements ActorEvent {
         const handler = instance.handler('fetch');
         if (handler === undefined) throw new Error(kNoFetchHandler);
         isUserCode = true;
-        result = handler.call(instance.object, this.#request);
+        // A class that extends nothing gets what a plain object of handlers gets.
+        result = this.#container.actorClass.isLegacy
+          ? handler.call(instance.object, this.#request, this.#container.actorClass.env(), instance.state)
+          : handler.call(instance.object, this.#request);
       } else {
         if (this.#container.actorClass.isLegacy) refuseLegacy();
         const found = findMember(instance.object!, this.path);
@@ -86,6 +101,10 @@ class ObjectCall extends Incoming implements ActorEvent {
       }
     } catch (error) {
       this.#threw(instance, error, isUserCode);
+      return;
+    }
+    if (this.#request !== undefined && !isResponse(result) && !isThenable(result)) {
+      this.#threw(instance, new TypeError("Callback returned incorrect type; expected 'Promise'"), false);
       return;
     }
     settle(
@@ -108,6 +127,14 @@ class ObjectCall extends Incoming implements ActorEvent {
     const ofObject = isUserCode && this.#request === undefined;
     answerError(this, instance, throwData(error, ofObject ? instance.where : ''));
   }
+}
+
+// A call of this isolate to a container of this isolate.
+export function deliver(container: Container, call: Outgoing): void {
+  const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
+  const incoming = new ObjectCall(container, call, call.path, call.takeArguments(), request);
+  call.serving = incoming;
+  container.accept(incoming);
 }
 
 // ------------------------------------------------------------------------------------------------ a caller's side
@@ -153,10 +180,11 @@ export class ObjectChannel implements Channel, RemotePlace, CallOrigin {
       this.#send(call);
       return;
     }
-    const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-    const incoming = new ObjectCall(container, call, call.path, call.takeArguments(), request);
-    call.serving = incoming;
-    container.accept(incoming);
+    if (container.broken !== undefined) {
+      call.error(container.broken, false);
+      return;
+    }
+    deliver(container, call);
   }
 
   #send(call: Outgoing): void {
@@ -208,6 +236,10 @@ export class ObjectChannel implements Channel, RemotePlace, CallOrigin {
   // What a copy of the stub needs, in any isolate.
   get address(): [ns: string, id: string, name: string | undefined] {
     return [this.#ns, this.#id, this.#name];
+  }
+
+  get ns(): string {
+    return this.#ns;
   }
 
   get shard(): number {
@@ -278,7 +310,8 @@ export function actorMessage(from: number, actorClass: ActorClass | undefined, i
   const reply = new RemoteReply(from, answer);
   const known = serverChannel(from, channelId, undefined);
   if (known?.error !== undefined) {
-    reply.error(known.error, false);
+    // It left before its caller knew.
+    reply.error(known.error, kind === MessageKind.fetch);
     return;
   }
   const container = actorClass?.find(id, name);
@@ -359,8 +392,8 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
 }
 
 // Runtime.peerGone. The shard of an isolate is in the low byte of its address (worker/shard.cc).
-export function channelsPeerGone(address: number): void {
-  rpcPeerGone(address);
+export function channelsPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
+  rpcPeerGone(address, why, namespaces);
   serverChannels.get(address)?.forEach((channel) => channel.detach());
   serverChannels.delete(address);
   bodiesPeerGone(address);

@@ -21,6 +21,10 @@ DatabaseTable::Open* DatabaseTable::get(v8::Isolate* isolate, v8::Local<v8::Valu
 }
 
 std::uint64_t DatabaseTable::markWritten(DatabaseHandle handle, Open& open) {
+  if (open.tree != 0) {
+    markTreeWritten(open.tree);
+    return open_.at(open.tree).commits + 1;
+  }
   if (!open.listed) {
     open.listed = true;
     dirty_.push_back(handle);
@@ -47,7 +51,7 @@ void DatabaseTable::endTurn() {
     if (it == open_.end()) continue;
     Open& open = it->second;
     open.listed = false;
-    if (!open.database->isDirty()) continue;  // broken, or committed during the turn
+    if (open.tree != 0 || !open.database->isDirty()) continue;  // broken, or committed during the turn
     auto position = open.database->endTurn();
     if (!position) {
       host_.onCommitFailed(handle, position.error());
@@ -55,6 +59,7 @@ void DatabaseTable::endTurn() {
       committed(handle, open, *position);
     }
   }
+  endTreeTurns();
   releaseExcess();
 }
 
@@ -71,6 +76,25 @@ void DatabaseTable::closeAll() {
   byObject_.clear();
   open_.clear();
   dirty_.clear();
+  trees_.clear();
+  dirtyTrees_.clear();
+}
+
+void DatabaseTable::close(DatabaseHandle handle) {
+  const auto it = open_.find(handle);
+  if (it == open_.end()) return;
+  closeCursorsOf(handle);
+  if (it->second.tree != 0) return closeInTree(handle, it->second);
+  erase(handle);
+}
+
+void DatabaseTable::erase(DatabaseHandle handle) {
+  const auto it = open_.find(handle);
+  HF_CHECK(it != open_.end(), "what is erased is open");
+  closeCursorsOf(handle);
+  byObject_.erase(it->second.object);
+  connections_.remove(it->second.place);
+  open_.erase(it);
 }
 
 storage::Database* DatabaseTable::find(const ObjectKey& object) {

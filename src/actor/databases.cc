@@ -64,14 +64,7 @@ struct DatabaseTable::Natives {
   }
 
   static void close(const Info& info) {
-    DatabaseTable& table = self(info);
-    const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
-    const auto it = table.open_.find(handle);
-    if (it == table.open_.end()) return;
-    table.closeCursorsOf(handle);
-    table.byObject_.erase(it->second.object);
-    table.connections_.remove(it->second.place);
-    table.open_.erase(it);
+    self(info).close(static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value()));
   }
 
   static void releaseMemory(const Info& info) {
@@ -79,6 +72,10 @@ struct DatabaseTable::Natives {
     if (it == self(info).open_.end()) return;
     it->second.database->releaseMemory();
     self(info).connections_.remove(it->second.place);
+    const auto tree = self(info).trees_.find(it->first);
+    if (tree != self(info).trees_.end() && tree->second.index != 0) {
+      self(info).open_.at(tree->second.index).database->releaseMemory();
+    }
   }
 
   static void broken(const Info& info) {
@@ -94,6 +91,11 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
     self(info).closeCursorsOf(static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value()));
+    // What its tree is about to commit goes on; it is closed in a moment.
+    if (open->tree != 0) {
+      HF_IGNORE(open->database->rollbackTurn(), "it may be broken already");
+      return;
+    }
     open->database->abort({Errc::kDisconnected, js::toUtf8(info.GetIsolate(), info[1])});
   }
 
@@ -284,20 +286,26 @@ struct DatabaseTable::Natives {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
     const bool withAlarm = info[1]->BooleanValue(info.GetIsolate());
+    if (open->tree != 0 && !self(info).commitTree(open->tree)) return throwReset(info);
     const auto done = open->database->deleteAll(withAlarm ? storage::DeleteAlarm::kYes : storage::DeleteAlarm::kNo);
     if (withAlarm && done) open->alarmTouched = true;
     answerWritten(info, *open, done);
   }
 
+  static void throwReset(const Info& info) {
+    js::throwResultError(info.GetIsolate(), {Errc::kDisconnected, "Durable Object storage is no longer accessible."});
+  }
+
   static void pendingCommit(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
-    info.GetReturnValue().Set(static_cast<double>(open->database->isDirty() ? open->commits + 1 : 0));
+    info.GetReturnValue().Set(
+        static_cast<double>(open->database->isDirty() ? self(info).counterOf(*open).commits + 1 : 0));
   }
 
   static void lastCommit(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
-    if (open != nullptr) info.GetReturnValue().Set(static_cast<double>(open->commits));
+    if (open != nullptr) info.GetReturnValue().Set(static_cast<double>(self(info).counterOf(*open).commits));
   }
 
   static void commitNow(const Info& info) {
@@ -305,6 +313,10 @@ struct DatabaseTable::Natives {
     Open* open = table.get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
+    if (open->tree != 0) {
+      if (!table.commitTree(open->tree)) return throwReset(info);
+      return info.GetReturnValue().Set(static_cast<double>(table.counterOf(*open).commits));
+    }
     const bool wasDirty = open->database->isDirty();
     auto position = open->database->endTurn();
     if (!position) return js::throwResultError(info.GetIsolate(), position.error());
@@ -460,10 +472,14 @@ struct DatabaseTable::Natives {
     Open* open = table.get(isolate, info[0]);
     if (open == nullptr) return;
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
-    const bool wasDirty = open->database->isDirty();
-    auto position = open->database->endTurn();
-    if (!position) return js::throwResultError(isolate, position.error());
-    if (wasDirty && !open->database->isDirty()) table.committed(handle, *open, *position);
+    if (open->tree != 0) {
+      if (!table.commitTree(open->tree)) return throwReset(info);
+    } else {
+      const bool wasDirty = open->database->isDirty();
+      auto position = open->database->endTurn();
+      if (!position) return js::throwResultError(isolate, position.error());
+      if (wasDirty && !open->database->isDirty()) table.committed(handle, *open, *position);
+    }
     if (auto begun = open->database->beginTransaction(); !begun) js::throwResultError(isolate, begun.error());
   }
 
@@ -473,6 +489,11 @@ struct DatabaseTable::Natives {
     Open* open = table.get(isolate, info[0]);
     if (open == nullptr) return;
     const auto handle = static_cast<DatabaseHandle>(info[0].As<v8::Number>()->Value());
+    if (open->tree != 0 && open->database->transactionDepth() == 1) {
+      if (auto done = open->database->yieldTransaction(); !done) return js::throwResultError(isolate, done.error());
+      if (!table.commitTree(open->tree)) return throwReset(info);
+      return info.GetReturnValue().Set(static_cast<double>(table.counterOf(*open).commits));
+    }
     if (auto done = open->database->commitTransaction(); !done) return js::throwResultError(isolate, done.error());
     if (open->database->isDirty()) return info.GetReturnValue().Set(0);
     auto position = open->database->endTurn();
@@ -520,6 +541,7 @@ void DatabaseTable::install(v8::Local<v8::Context> context, v8::Local<v8::Object
   add("transactionCommit", Natives::transactionCommit);
   add("transactionRollback", Natives::transactionRollback);
   installBookmarks(context, native);
+  installFacets(context, native);
 }
 
 }  // namespace hf::actor

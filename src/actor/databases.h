@@ -49,10 +49,15 @@ class DatabaseTable final {
   // Puts the storage functions onto `native`. `serializer` outlives the functions.
   void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native, js::Serializer& serializer);
   void installBookmarks(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
+  void installFacets(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
 
-  // Commits the implicit transaction of every database written since the last call. Runs no JavaScript. Databases in
-  // little use lose their connection (storage::Database::releaseMemory).
+  // Commits the implicit transaction of every database written since the last call; those of objects with facets wait
+  // for endRound(). Runs no JavaScript. Databases in little use lose their connection (Database::releaseMemory).
   void endTurn();
+  // Before control goes back to the event loop: commits, as one group each, what objects and their facets have written
+  // in the turns since the last call. kMore: further turns are queued; what can wait for them does, for a few rounds.
+  enum class Round : bool { kEnds, kMore };
+  void endRound(Round round);
   // Drops what is not committed and closes everything.
   void closeAll();
   // The database of an object, if this isolate has it open.
@@ -70,6 +75,10 @@ class DatabaseTable final {
     std::uint64_t commits = 0;
     bool listed = false;        // in dirty_
     bool alarmTouched = false;  // since the last commit
+    // The root's handle, of an object with open facets and of these; 0: of an object alone.
+    DatabaseHandle tree = 0;
+    // A facet's that ended: goes with the next commit of its tree.
+    bool closing = false;
     std::uint64_t usedInTurn = 0;
     TwoQueues::Place place;
   };
@@ -77,13 +86,35 @@ class DatabaseTable final {
     DatabaseHandle database = 0;
     std::unique_ptr<storage::Cursor> cursor;
   };
+  // An object and its facets, as far as they are open. They count commits together: those of the root.
+  struct Tree {
+    std::vector<DatabaseHandle> facets;
+    DatabaseHandle index = 0;  // one of them: the list of the facets
+    bool listed = false;       // in dirtyTrees_
+    int roundsWaited = 0;
+  };
   struct Natives;  // the functions themselves, in databases.cc; the rest is in database_turns.cc
   friend struct Natives;
   struct BookmarkNatives;  // in bookmarks.cc
   friend struct BookmarkNatives;
+  struct FacetNatives;  // in facets.cc
+  friend struct FacetNatives;
 
   Open* get(v8::Isolate* isolate, v8::Local<v8::Value> handle);
   std::uint64_t markWritten(DatabaseHandle handle, Open& open);
+  // Where the commits of `open` are counted.
+  Open& counterOf(Open& open) { return open.tree == 0 ? open : open_.at(open.tree); }
+  void close(DatabaseHandle handle);
+  void erase(DatabaseHandle handle);
+
+  // --- trees: in database_trees.cc. `root`: its handle.
+  Result<DatabaseHandle> openFacet(DatabaseHandle root, std::string_view path);
+  void markTreeWritten(DatabaseHandle root);
+  // Everything written so far, in one group. False: the tree is to be reset, the host knows.
+  bool commitTree(DatabaseHandle root);
+  void endTreeTurns();
+  void closeInTree(DatabaseHandle handle, Open& open);
+
   // Counts a commit that has just happened and tells the host.
   void committed(DatabaseHandle handle, Open& open, std::optional<ledger::Position> position);
   void closeCursorsOf(DatabaseHandle handle);
@@ -99,6 +130,8 @@ class DatabaseTable final {
   std::unordered_map<ObjectKey, DatabaseHandle> byObject_;
   std::unordered_map<std::uint64_t, OpenCursor> cursors_;
   std::vector<DatabaseHandle> dirty_;
+  std::unordered_map<DatabaseHandle, Tree> trees_;
+  std::vector<DatabaseHandle> dirtyTrees_;
   std::uint64_t turn_ = 1;
   TwoQueues connections_{limits::kDatabaseConnectionsUsedOnceMax, limits::kDatabaseConnectionsMax};
 };

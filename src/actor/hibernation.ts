@@ -2,22 +2,28 @@
 // tags and attachments. When the object wakes, each socket that is asked for or speaks becomes a new WebSocket object.
 
 import { native } from '../web/host.ts';
-import { SafeSet, encodeUtf8, promiseResolve, promiseThen } from '../web/primordials.ts';
+import { SafeSet, encodeUtf8, isArray, promiseResolve, promiseThen } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import {
   type HibernatableSink,
   type Incoming,
+  type SleepingSocket,
   type WebSocket,
-  type WebSocketRequestResponsePair,
+  WebSocketRequestResponsePair,
   abortSocket,
   acceptHibernatable,
   ackSocket,
   applyIncoming,
   checkAutoResponse,
+  exportSleeping,
+  importSleeping,
+  isAutoResponsePair,
+  isFresh,
   isHibernatable,
   isReleased,
   isWebSocket,
   putToSleep,
+  resumeSleeping,
   socketEnd,
   wakeSocket,
 } from '../web/websocket/websocket.ts';
@@ -29,6 +35,7 @@ const kSocketsMax = 32_768;
 const kTagsMax = 10;
 const kTagBytesMax = 256;
 const kEventTimeoutMaxMs = 604_800_000;
+const kUint32Max = 4_294_967_295;
 
 // One accepted socket, in the order of acceptance.
 class Entry implements HibernatableSink {
@@ -39,9 +46,9 @@ class Entry implements HibernatableSink {
   // Its last event is being handled: it is still listed.
   isLast = false;
 
-  constructor(hibernation: Hibernation, ws: WebSocket, tags: string[]) {
+  constructor(hibernation: Hibernation, ws: WebSocket | undefined, tags: string[]) {
     this.hibernation = hibernation;
-    this.ws = ws;
+    this.ws = ws!;
     this.tags = tags;
   }
 
@@ -57,6 +64,13 @@ class Entry implements HibernatableSink {
     }
     return this.ws;
   }
+}
+
+// An object's sockets on their way to another isolate. Auto-responses and their times stay with the pipes.
+export interface HandedOver {
+  autoResponse: [request: string, response: string] | undefined;
+  eventTimeoutMs: number | undefined;
+  sockets: (SleepingSocket & { tags: string[] })[];
 }
 
 export class Hibernation {
@@ -111,10 +125,10 @@ export class Hibernation {
     if (!isWebSocket(ws)) {
       throw new TypeError("Failed to execute 'getTags' on 'DurableObjectState': parameter 1 is not of type 'WebSocket'.");
     }
-    if (!isHibernatable(ws)) {
+    if (isFresh(ws)) {
       throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
     }
-    const entry = this.#entryOf(ws);
+    const entry = isHibernatable(ws) ? this.#entryOf(ws) : undefined;
     if (entry === undefined) throw new Error('only hibernatable websockets can have tags.');
     return [...entry.tags];
   }
@@ -122,6 +136,11 @@ export class Hibernation {
   // --- auto-response
 
   setAutoResponse(pair: WebSocketRequestResponsePair | undefined): void {
+    if (pair !== undefined && !isAutoResponsePair(pair)) {
+      throw new TypeError(
+        "Failed to execute 'setWebSocketAutoResponse' on 'DurableObjectState': parameter 1 is not of type 'WebSocketRequestResponsePair'.",
+      );
+    }
     if (pair !== undefined) checkAutoResponse(pair);
     this.autoResponse = pair;
     this.#entries.forEach((entry) => this.#applyAutoResponse(entry));
@@ -144,6 +163,9 @@ export class Hibernation {
 
   setEventTimeout(given: number | undefined): void {
     const ms = given === undefined || given === null ? 0 : Math.trunc(Number(given));
+    if (Number.isNaN(ms)) throw new TypeError('The value cannot be converted because it is not an integer.');
+    if (ms < 0) throw new TypeError('The value cannot be converted because it is negative and this API expects a positive number.');
+    if (ms > kUint32Max) throw new TypeError(`Value out of range. Must be less than or equal to ${kUint32Max}.`);
     if (ms > kEventTimeoutMaxMs) throw new Error(`Event timeout should not exceed ${kEventTimeoutMaxMs} ms.`);
     this.eventTimeoutMs = ms > 0 ? ms : undefined;
   }
@@ -222,6 +244,32 @@ export class Hibernation {
     });
   }
 
+  // The object goes on in another isolate; after sleep().
+  handOver(): HandedOver {
+    const sockets: HandedOver['sockets'] = [];
+    this.#entries.forEach(({ ws, tags }) => sockets.push({ ...exportSleeping(ws), tags }));
+    this.#entries.clear();
+    const pair = this.autoResponse;
+    return {
+      autoResponse: pair === undefined ? undefined : [pair.request, pair.response],
+      eventTimeoutMs: this.eventTimeoutMs,
+      sockets,
+    };
+  }
+
+  // From another isolate. Events that have waited come at once.
+  adopt({ autoResponse, eventTimeoutMs, sockets }: HandedOver): void {
+    if (autoResponse !== undefined) this.autoResponse = new WebSocketRequestResponsePair(...autoResponse);
+    this.eventTimeoutMs = eventTimeoutMs;
+    for (const socket of sockets) {
+      const entry = new Entry(this, undefined, socket.tags);
+      entry.ws = importSleeping(socket, entry);
+      entry.asleep = true;
+      this.#entries.add(entry);
+    }
+    this.#entries.forEach((entry) => resumeSleeping(entry.ws));
+  }
+
   // Clients see 1006.
   cut(): void {
     this.#entries.forEach((entry) => {
@@ -237,7 +285,10 @@ function eventName(incoming: Incoming): string {
 
 function checkTags(given: unknown): string[] {
   const tags: string[] = [];
-  if (given === undefined || given === null) return tags;
+  if (given === undefined) return tags;
+  if (!isArray(given)) {
+    throw new TypeError("Failed to execute 'acceptWebSocket' on 'DurableObjectState': parameter 2 is not of type 'Array'.");
+  }
   for (const item of given as Iterable<unknown>) {
     if (tags.length >= kTagsMax) throw new Error(`a Hibernatable WebSocket cannot have more than ${kTagsMax} tags`);
     const tag = `${item as string}`;

@@ -1,39 +1,50 @@
 // DurableObjectId (spec 1.2, 1.3).
 
-import { setTag } from '../web/primordials.ts';
+import { kIllegalInvocation } from '../web/headers.ts';
+import { native } from '../web/host.ts';
+import { setTag, toLowerCase } from '../web/primordials.ts';
 
 const kNameBytesMax = 1024;
 const kInternal = Symbol('internal');
+// What an id may be restricted to; C++ has the same list (base/object_id.h). All of it lies on this machine: what the
+// jurisdiction decides here is the id.
+const kJurisdictions = ['', 'eu', 'us', 'fedramp', 'fedramp-high'] as const;
 
 let hexOf: (id: DurableObjectId) => string;
+let jurisdictionOf: (id: DurableObjectId) => number;
 let nsOf: (id: DurableObjectId) => string;
 let isId: (value: unknown) => value is DurableObjectId;
 
 export class DurableObjectId {
   readonly #hex: string;
   readonly #ns: string;
+  readonly #jurisdiction: number;
   declare readonly name: string | undefined;
   declare readonly jurisdiction: string | undefined;
 
   static {
     hexOf = (id) => id.#hex;
     nsOf = (id) => id.#ns;
+    jurisdictionOf = (id) => id.#jurisdiction;
     isId = (value): value is DurableObjectId => typeof value === 'object' && value !== null && #hex in value;
   }
 
-  constructor(token: symbol, ns: string, hex: string, name: string | undefined) {
+  constructor(token: symbol, ns: string, hex: string, name: string | undefined, jurisdiction: number) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#hex = hex;
     this.#ns = ns;
-    this.jurisdiction = undefined;
+    this.#jurisdiction = jurisdiction;
+    this.jurisdiction = jurisdiction === 0 ? undefined : kJurisdictions[jurisdiction];
     this.name = name;
   }
 
   toString(): string {
+    if (!(#hex in this)) throw new TypeError(kIllegalInvocation);
     return this.#hex;
   }
 
   equals(other: DurableObjectId): boolean {
+    if (!isId(this)) throw new TypeError(kIllegalInvocation);
     if (!isId(other)) {
       throw new TypeError("Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'.");
     }
@@ -42,8 +53,24 @@ export class DurableObjectId {
 }
 setTag(DurableObjectId.prototype, 'DurableObjectId');
 
-export function makeId(ns: string, hex: string, name: string | undefined): DurableObjectId {
-  return new DurableObjectId(kInternal, ns, hex, name);
+export function makeId(ns: string, hex: string, name: string | undefined, jurisdiction: number): DurableObjectId {
+  return new DurableObjectId(kInternal, ns, hex, name, jurisdiction);
+}
+
+// Of digits that somebody gives us. Throws what spec 1.2 says.
+export function parseId(ns: string, hex: string, name: string | undefined): DurableObjectId {
+  const jurisdiction = native.idJurisdiction(ns, hex);
+  return makeId(ns, toLowerCase(hex), name, jurisdiction);
+}
+
+// The index in kJurisdictions; throws when it is none of them.
+export function jurisdictionIndex(name: unknown): number {
+  for (let i = 1; i < kJurisdictions.length; i++) if (name === kJurisdictions[i]) return i;
+  throw new TypeError(`Unknown jurisdiction: ${name}. It is one of eu, us, fedramp, fedramp-high.`);
+}
+
+export function idJurisdiction(id: DurableObjectId): number {
+  return jurisdictionOf(id);
 }
 
 export function idHex(id: DurableObjectId): string {

@@ -6,11 +6,13 @@ import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
 import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import type { Container } from './container.ts';
+import { SocketState } from '../web/websocket/websocket.ts';
+import type { AlarmRun, Container } from './container.ts';
 import { Gate, type GateOwner } from './gate.ts';
 import { cancelHostTimeout, hostTimeout } from './host_timer.ts';
 import { OutputGate } from './output.ts';
 import { type DurableObjectState, makeState } from './state.ts';
+import { second } from './ticker.ts';
 
 const kBlockLimitMs = 30_000;
 const kBlockedTooLong =
@@ -34,18 +36,27 @@ const abandoned = new FinalizationRegistry<Abandoned>(({ instance, section }) =>
   if (!section.finished && !instance.ended) instance.container.break(failure(kDeadlock, {}), {});
 });
 
+// What becomes of an instance's facets with it.
+export interface InstanceFacets {
+  end(error: unknown): void;
+  releaseMemory(): void;
+  readonly holdSockets: boolean;
+}
+
 export class Instance extends IoContext implements GateOwner {
   readonly where: string;
   override holdsStubs = true;
   readonly container: Container;
   readonly root: Gate;
-  readonly output = new OutputGate();
+  readonly output: OutputGate;
   readonly state: DurableObjectState;
   ended = false;
   // The user's object; undefined until its constructor has returned.
   object: Record<string, unknown> | undefined;
   // Events, tasks and I/O under way: idle at 0.
   active = 0;
+  // When the last of them began (ticker.ts).
+  lastIo = 0;
   // Explicit transactions that are open, innermost last.
   transactions: object[] = [];
   transactionConfirmed = false;
@@ -56,12 +67,16 @@ export class Instance extends IoContext implements GateOwner {
   deletedAll = 0;
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
+  // Its facets, if it has used ctx.facets (facets.ts).
+  facets: InstanceFacets | undefined = undefined;
   #db = 0;
+  #superseded: Error | undefined;
 
   constructor(container: Container) {
     super();
     this.container = container;
     this.where = container.id;
+    this.output = new OutputGate(container.parent?.output);
     this.root = new Gate(this, null, undefined);
     this.state = makeState(this);
   }
@@ -100,6 +115,7 @@ export class Instance extends IoContext implements GateOwner {
 
   beginIo(): void {
     this.active++;
+    this.lastIo = second;
   }
 
   endIo(): void {
@@ -121,13 +137,27 @@ export class Instance extends IoContext implements GateOwner {
   // No turn of this instance runs after this. Uncommitted writes are dropped.
   end(error: unknown): void {
     this.ended = true;
+    this.facets?.end(error);
     this.output.break(error);
     stopResources(this);
-    if (this.#db !== 0) {
-      openDatabases.delete(this.#db);
-      native.databaseClose(this.#db);
-      this.#db = 0;
-    }
+    this.#closeDatabase();
+  }
+
+  // What runs goes on without storage: touching it resets the object with `error`. Its sockets are cut.
+  supersede(error: Error): void {
+    this.#superseded = error;
+    this.facets?.end(error);
+    this.resources?.forEach((resource) => {
+      if (resource instanceof SocketState) resource.stop();
+    });
+    this.#closeDatabase();
+  }
+
+  #closeDatabase(): void {
+    if (this.#db === 0) return;
+    openDatabases.delete(this.#db);
+    native.databaseClose(this.#db);
+    this.#db = 0;
   }
 
   // A handler of the user's class, undefined when it is none.
@@ -140,19 +170,20 @@ export class Instance extends IoContext implements GateOwner {
 
   // Throws when the object has been reset.
   db(): number {
+    if (this.#superseded !== undefined) this.container.break(this.#superseded, { disconnected: true });
     if (this.ended) {
       const { broken } = this.container;
       throw broken === undefined ? failure(kStorageGone, { retryable: true }) : errorFromData(broken, false);
     }
     if (this.#db === 0) {
-      const { actorClass, id, name } = this.container;
-      this.#db = native.databaseOpen(actorClass.ns, id, name);
+      this.#db = this.container.openDatabase();
       openDatabases.set(this.#db, this);
     }
     return this.#db;
   }
 
   releaseMemory(): void {
+    this.facets?.releaseMemory();
     if (this.#db !== 0) native.databaseReleaseMemory(this.#db);
   }
 
@@ -172,6 +203,15 @@ export class Instance extends IoContext implements GateOwner {
     this.alarmDeletes = false;
   }
 
+  // Before a transaction; hand the result to rolledBack() when what it wrote is undone, the alarm included.
+  alarmMark(): AlarmRun | undefined {
+    return this.alarmDeletes ? this.container.alarmRun : undefined;
+  }
+
+  rolledBack(mark: AlarmRun | undefined): void {
+    if (mark !== undefined && this.container.alarmRun === mark) this.alarmDeletes = true;
+  }
+
   // Call it with whatever a storage operation has thrown: a broken database resets the object.
   storageThrew(error: unknown): void {
     if (this.ended || this.#db === 0) return;
@@ -185,6 +225,8 @@ export class Instance extends IoContext implements GateOwner {
     if (!this.ended) {
       if (this.#db !== 0) native.databaseAbort(this.#db, message);
       this.container.break(error, { abandonAlarm: !retryAlarm });
+      // Nothing more of this object runs: no handler of the error, no `finally`.
+      if (frameIfAny()?.context === this && native.cutTurn()) for (;;);
     }
     throw error;
   }
@@ -262,5 +304,6 @@ export function durable(pairs: readonly number[]): void {
 
 // Runtime.databaseFailed.
 export function databaseFailed(db: number, message: string): void {
-  openDatabases.get(db)?.container.break(new Error(message), { infrastructure: !message.includes('constraints were violated') });
+  const isTheCodes = message.includes('constraints were violated');
+  openDatabases.get(db)?.container.break(new Error(message), { infrastructure: !isTheCodes, unmarked: isTheCodes });
 }

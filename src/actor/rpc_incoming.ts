@@ -11,6 +11,7 @@ import { reportException } from '../web/report.ts';
 import { afterOutput, lendBody, outputIsOpen, unlendBody } from './bodies.ts';
 import type { ResponseParts } from './calls.ts';
 import { MessageKind, type ResponseMessage } from './messages.ts';
+import { weigh } from './overload.ts';
 import { callMember, findOnTarget } from './rpc.ts';
 import type { Arguments, Call } from './rpc_outgoing.ts';
 import { Packed, packRemoteResult, packResult, pipelineTarget, unsendAll } from './rpc_pack.ts';
@@ -21,6 +22,8 @@ import { type Exported, type RunningCall, type Target, exportsReached, incoming,
 // Where an answer goes. `pack` and `packResponse` run in the callee's turn and may throw; what they return is handed to
 // `result` and `response` after the output gate.
 export interface Reply {
+  // See Outgoing.
+  readonly isWithin?: boolean;
   pack(value: unknown, frame: Frame): unknown;
   result(packed: unknown): void;
   packResponse(parts: ResponseParts, frame: Frame): unknown;
@@ -158,6 +161,12 @@ export abstract class Incoming {
     return args.unpack(frame, this.#group, frame.context.holdsStubs) as unknown[];
   }
 
+  // About their bytes.
+  argumentsWeight(): number {
+    const args = this.#args;
+    return weigh(args instanceof Packed ? args.root : args);
+  }
+
   pipeline(call: Call): void {
     arrayPush((this.#pipelined ??= []), call);
   }
@@ -215,7 +224,7 @@ export function answerValue(call: Incoming, frame: Frame, value: unknown): void 
     answerError(call, context, errorToData(error));
     return;
   }
-  if (outputIsOpen(context)) {
+  if (call.reply.isWithin === true || outputIsOpen(context)) {
     leave(call, packed, value, frame);
     call.disposeArguments();
     return;
@@ -231,9 +240,16 @@ export function answerValue(call: Incoming, frame: Frame, value: unknown): void 
   );
 }
 
+// Runs `run` when an answer may leave.
+export function afterAnswerGate(reply: Reply, context: IoContext, run: () => void, fail: (error: unknown) => void): void {
+  if (reply.isWithin === true) run();
+  else afterOutput(context, run, fail);
+}
+
 export function answerError(call: Incoming, context: IoContext, data: ErrorData): void {
   call.disposeArguments();
-  afterOutput(
+  afterAnswerGate(
+    call.reply,
     context,
     () => {
       call.reply.error(data, true);
@@ -244,15 +260,15 @@ export function answerError(call: Incoming, context: IoContext, data: ErrorData)
   );
 }
 
+export function isThenable(value: unknown): boolean {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null &&
+    typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
 // Calls `returned` or `threw` with what has come of `result`, at once when it is no promise.
 export function settle(result: unknown, returned: (value: unknown) => void, threw: (error: unknown) => void): void {
-  if ((typeof result === 'object' || typeof result === 'function') && result !== null) {
-    if (typeof (result as PromiseLike<unknown>).then === 'function') {
-      promiseThen(promiseResolve(result), returned, threw);
-      return;
-    }
-  }
-  returned(result);
+  if (isThenable(result)) promiseThen(promiseResolve(result), returned, threw);
+  else returned(result);
 }
 
 // ------------------------------------------------------------------------------------------------ calls of exports

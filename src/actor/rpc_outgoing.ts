@@ -7,7 +7,7 @@
 //    made on the caller's copy of the result, before the caller sees it: calls made later cannot overtake it.
 
 import { type ErrorData, errorFromData } from '../web/errors.ts';
-import { type Frame, currentFrame } from '../web/io.ts';
+import { type Frame, type IoContext, currentFrame } from '../web/io.ts';
 import { NativePromise, arrayPush, charCodeAt, ignoreRejection, promiseReject, promiseThen } from '../web/primordials.ts';
 import { afterOutput, localBody, outputIsOpen } from './bodies.ts';
 import type { OutgoingRequest, ResponseParts } from './calls.ts';
@@ -27,6 +27,8 @@ export interface Channel {
   // The property that a stub was asked for last: most stubs are asked for one again and again.
   lastName: string | undefined;
   lastProperty: unknown;
+  // Calls of this context need not wait for its output gate: it is the target's too (a facet's).
+  readonly within?: IoContext;
 }
 
 export interface Dispatcher {
@@ -148,6 +150,8 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
   serving: Incoming | undefined = undefined;
   place: RemotePlace | undefined = undefined;
   answerId = 0;
+  // Caller and target are committed together: neither the call nor its answer waits for their output gate.
+  isWithin = false;
   #resolve!: (value: any) => void;
   #reject!: (error: unknown) => void;
   #answered = false;
@@ -175,7 +179,8 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
   // After the caller's output gate.
   leave(channel: Channel): void {
     const { context } = this.frame;
-    if (outputIsOpen(context)) {
+    if (channel.within === context) this.isWithin = true;
+    if (this.isWithin || outputIsOpen(context)) {
       channel.dispatch(this);
       return;
     }

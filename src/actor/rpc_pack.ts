@@ -40,6 +40,7 @@ const kStubDisposed = 'RPC stub used after being disposed.';
 const kNotReceiver =
   'Proxy could not be serialized because it is not a valid RPC receiver type. The Proxy must emulate either a plain ' +
   "object or an RpcTarget, as indicated by the Proxy's prototype chain.";
+const kFacetStub = 'Stubs pointing to Durable Object facets are not serializable.';
 const kSignal = 'AbortSignal serialization is not enabled.';
 
 type Types = typeof import('node:util').types;
@@ -338,7 +339,10 @@ class Packer {
     }
     if (Error.isError(value)) return new ErrorRef(errorHead(value), 0);
     const channel = channels.of(value);
-    if (channel !== undefined) return new ChannelRef(channel);
+    if (channel !== undefined) {
+      if (channel.within !== undefined) throw new NativeDOMException(kFacetStub, 'DataCloneError');
+      return new ChannelRef(channel);
+    }
     if (isResponse(value)) return ResponseRef.of(value, this.#frame);
     if (isRequest(value)) return RequestRef.of(value, this.#frame);
     if (value instanceof Headers) return HeadersRef.of(value);

@@ -1,18 +1,28 @@
 // `ctx` of a Durable Object: DurableObjectState (spec 2.3).
 
-import { errorForLog } from '../web/errors.ts';
-import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
+import { flag } from '../web/compat.ts';
+import { defineProperty, makeEnumerable, promiseReject, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
+import { checkOptions } from './arguments.ts';
 import { hibernationOf } from './hibernation.ts';
-import { type DurableObjectId, makeId } from './ids.ts';
+import { type DurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
-const kNoFacets = 'This Durable Object does not support creating facets.';
+const rejects = flag('capture_async_api_throws');
+const hasExports = flag('enable_ctx_exports');
 
-// What upper rooms provide.
-export const actorHost: { exports: () => unknown } = { exports: () => undefined };
+// What upper rooms, and facets.ts, provide.
+export const actorHost: {
+  exports: () => unknown;
+  facets: (instance: Instance) => unknown;
+  eraseFacets: (instance: Instance) => void;
+} = {
+  exports: () => undefined,
+  facets: () => undefined,
+  eraseFacets: () => {},
+};
 
 function wrongArgument(method: string, type: string): TypeError {
   return new TypeError(`Failed to execute '${method}' on 'DurableObjectState': parameter 1 is not of type '${type}'.`);
@@ -22,7 +32,6 @@ let isState: (value: unknown) => boolean;
 
 export class DurableObjectState {
   readonly #instance: Instance;
-  declare id: DurableObjectId;
   declare props: unknown;
 
   static {
@@ -32,12 +41,20 @@ export class DurableObjectState {
   constructor(token: symbol, instance: Instance) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#instance = instance;
-    const { actorClass, id, name } = instance.container;
-    this.id = makeId(actorClass.ns, id, name);
-    this.props = {};
+    this.props = instance.container.props ?? {};
   }
 
   // Made on first look; ordinary properties from then on.
+  get id(): DurableObjectId {
+    const { actorClass, id: hex, name, contextId } = this.#instance.container;
+    const id = (contextId as DurableObjectId | undefined) ?? parseId(actorClass.ns, hex, name);
+    own(this, 'id', id);
+    return id;
+  }
+  set id(value: unknown) {
+    own(this, 'id', value);
+  }
+
   get storage(): DurableObjectStorage {
     const storage = makeStorage(this.#instance);
     own(this, 'storage', storage);
@@ -48,7 +65,7 @@ export class DurableObjectState {
   }
 
   get exports(): unknown {
-    const exports = actorHost.exports();
+    const exports = hasExports ? actorHost.exports() : undefined;
     own(this, 'exports', exports);
     return exports;
   }
@@ -57,12 +74,12 @@ export class DurableObjectState {
   }
 
   get facets(): unknown {
-    const refuse = (): never => {
-      throw new Error(kNoFacets);
-    };
-    const facets = { get: refuse, abort: refuse, delete: refuse, clone: refuse };
+    const facets = actorHost.facets(this.#instance);
     own(this, 'facets', facets);
     return facets;
+  }
+  set facets(value: unknown) {
+    own(this, 'facets', value);
   }
 
   get container(): undefined {
@@ -70,20 +87,23 @@ export class DurableObjectState {
   }
 
   waitUntil(promise: unknown): void {
+    if (arguments.length === 0) throw wrongArgument('waitUntil', 'Promise');
     this.#instance.addTask(promiseResolve(promise));
   }
 
   blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
-    if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
-    return this.#instance.blockConcurrencyWhile(callback);
+    try {
+      if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
+      return this.#instance.blockConcurrencyWhile(callback);
+    } catch (error) {
+      if (!rejects) throw error;
+      return promiseReject(error);
+    }
   }
 
   abort(reason: unknown = undefined, options: { retryAlarm?: boolean } | undefined = undefined): never {
-    let text = 'Application called abort() to reset Durable Object.';
-    if (reason !== undefined) {
-      const { name, message } = errorForLog(reason);
-      text = Error.isError(reason) && name !== 'Error' ? `${name}: ${message}` : message;
-    }
+    checkOptions('DurableObjectState', 'abort', 2, 'AbortOptions', options);
+    const text = reason === undefined ? 'Application called abort() to reset Durable Object.' : String(reason);
     return this.#instance.abort(text, options?.retryAlarm !== false);
   }
 
@@ -100,7 +120,7 @@ export class DurableObjectState {
   }
 
   setWebSocketAutoResponse(pair: WebSocketRequestResponsePair | undefined = undefined): void {
-    hibernationOf(this.#instance).setAutoResponse(pair ?? undefined);
+    hibernationOf(this.#instance).setAutoResponse(pair);
   }
 
   getWebSocketAutoResponse(): WebSocketRequestResponsePair | null {
@@ -120,6 +140,13 @@ export class DurableObjectState {
   }
 }
 setTag(DurableObjectState.prototype, 'DurableObjectState');
+const methods = [
+  'waitUntil', 'blockConcurrencyWhile', 'abort', 'acceptWebSocket', 'getWebSockets', 'getTags', 'setWebSocketAutoResponse',
+  'getWebSocketAutoResponse', 'getWebSocketAutoResponseTimestamp', 'setHibernatableWebSocketEventTimeout',
+  'getHibernatableWebSocketEventTimeout',
+] as const;
+makeEnumerable(DurableObjectState.prototype, methods);
+for (const name of methods) defineProperty(DurableObjectState.prototype[name], 'length', { value: 0, configurable: true });
 
 function own(state: DurableObjectState, name: string, value: unknown): void {
   defineProperty(state, name, { value, writable: true, enumerable: true, configurable: true });

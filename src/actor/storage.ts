@@ -3,6 +3,7 @@
 
 import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
+import { currentFrame } from '../web/io.ts';
 import { defineProperty, isArray, objectKeys, promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
 import { getBookmarkForTime, getCurrentBookmark, onNextSessionRestoreBookmark } from './bookmarks.ts';
 import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
@@ -12,6 +13,7 @@ import { type SyncKvStorage, makeSyncKv } from './kv_sync.ts';
 import { type ListOptions, listArguments } from './list_options.ts';
 import { refuseReference, storageCloneError } from './rpc_values.ts';
 import { type SqlStorage, makeSql } from './sql.ts';
+import { actorHost } from './state.ts';
 import { type DurableObjectTransaction, runTransaction } from './transaction.ts';
 
 const kKeysMax = 128;
@@ -175,7 +177,9 @@ export class DurableObjectStorage {
     try {
       return promiseResolve(deleteValues(this.#instance, kWhere, args));
     } catch (error) {
-      return thrown(this.#instance, error);
+      // Not a promise, whatever capture_async_api_throws says: the reference runtime declares two kinds of promises.
+      this.#instance.storageThrew(error);
+      throw error;
     }
   }
 
@@ -186,6 +190,7 @@ export class DurableObjectStorage {
       if (instance.transactions.length > 0) throw new Error('Cannot call deleteAll() within a transaction');
       instance.wrote(native.kvDeleteAll(instance.db(), deleteAllDeletesAlarm), false);
       instance.deletedAll++;
+      actorHost.eraseFacets(instance);
       return settled;
     } catch (error) {
       return thrown(instance, error);
@@ -227,7 +232,7 @@ export class DurableObjectStorage {
     }
   }
 
-  // Resolves when everything written before is durable. No other event is delivered meanwhile.
+  // Resolves when everything written before is durable. Other events come in between.
   sync(): Promise<void> {
     const instance = this.#instance;
     try {
@@ -235,15 +240,15 @@ export class DurableObjectStorage {
       const db = instance.db();
       const commit = instance.syncDepth === 0 ? native.commitNow(db) : native.pendingCommit(db);
       const { promise, resolve } = withResolvers<void>();
-      const gate = instance.currentGate();
-      let held = false;
+      const { section } = currentFrame();
+      let waits = false;
       let durable = false;
       instance.output.afterCommit(
         commit,
         () => {
           durable = true;
-          if (!held) return resolve();
-          gate.current().release(() => {
+          if (!waits) return resolve();
+          instance.enter(section, () => {
             resolve();
             instance.endIo();
           });
@@ -251,9 +256,8 @@ export class DurableObjectStorage {
         () => {}, // The instance is gone: nothing of it runs any more.
       );
       if (durable) return promise;
-      held = true;
+      waits = true;
       instance.beginIo();
-      gate.hold();
       return promise;
     } catch (error) {
       return thrown(instance, error);
@@ -267,6 +271,7 @@ export class DurableObjectStorage {
     const db = instance.db();
     native.syncBegin(db);
     instance.syncDepth++;
+    const alarm = instance.alarmMark();
     let result: T;
     try {
       result = callback();
@@ -277,6 +282,7 @@ export class DurableObjectStorage {
       if (!instance.ended) {
         try {
           native.syncRollback(db);
+          instance.rolledBack(alarm);
         } catch (rollbackError) {
           instance.storageThrew(rollbackError);
         }

@@ -4,6 +4,7 @@ import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
 import { promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
 import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
+import type { AlarmRun } from './container.ts';
 import type { Instance } from './instance.ts';
 import type { ListOptions } from './list_options.ts';
 import { type ReadOptions, type WriteOptions, deleteValues, getValue, listValues, mapOf, putValues } from './storage.ts';
@@ -16,10 +17,13 @@ type Stage = 'open' | 'rolled back' | 'committed';
 
 let rollBack: (transaction: DurableObjectTransaction) => void;
 let setStage: (transaction: DurableObjectTransaction, stage: Stage) => void;
+let markAlarm: (transaction: DurableObjectTransaction) => void;
 let stageOf: (transaction: DurableObjectTransaction) => Stage;
 
 export class DurableObjectTransaction {
   readonly #instance: Instance;
+  // The run of an alarm that was to delete it when the transaction began.
+  #alarm: AlarmRun | undefined;
   #stage: Stage = 'open';
 
   static {
@@ -28,6 +32,9 @@ export class DurableObjectTransaction {
       transaction.#stage = stage;
     };
     stageOf = (transaction) => transaction.#stage;
+    markAlarm = (transaction) => {
+      transaction.#alarm = transaction.#instance.alarmMark();
+    };
   }
 
   constructor(token: symbol, instance: Instance) {
@@ -42,6 +49,7 @@ export class DurableObjectTransaction {
     if (transactions.length === 0) this.#instance.transactionConfirmed = false;
     this.#instance.kvChanges++;
     native.transactionRollback(this.#instance.db());
+    this.#instance.rolledBack(this.#alarm);
   }
 
   #check(operation: string): void {
@@ -133,6 +141,7 @@ export function runTransaction<T>(
     () => {
       native.transactionBegin(instance.db());
       begun = true;
+      markAlarm(transaction);
       instance.transactions.push(transaction);
       return callback(transaction);
     },

@@ -50,10 +50,10 @@ Checked<catalog::Namespace> namespaceOf(Core& core, const ApiRequest& request) {
 
 Checked<ObjectKey> objectOf(Core& core, const ApiRequest& request) {
   HF_API_TRY(const catalog::Namespace ns, namespaceOf(core, request));
-  const Result<ObjectId> id = IdFactory(ns.id.hex()).parse(request.param("o"));
-  if (!id)
+  const auto parsed = NamespaceIds(ns.id.hex()).parse(request.param("o"));
+  if (!parsed)
     return refuse(400, kBadRequest, "'" + request.param("o") + "' is not the id of an object of this namespace.");
-  return ObjectKey{.ns = ns.id, .id = *id};
+  return ObjectKey{.ns = ns.id, .id = parsed->id};
 }
 
 Task<Answer> getNamespace(Core& core, const ApiRequest& request) {
@@ -104,7 +104,7 @@ Task<Answer> importObject(Core& core, const ApiRequest& request) {
   HF_API_CO_TRY(const ObjectKey object, objectOf(core, request));
   if (request.body.empty()) co_return refuse(400, kBadRequest, "The body must be a SQLite database.");
   const std::string name = request.queryValue("name");
-  if (!name.empty() && IdFactory(object.ns.hex()).fromName(name) != object.id) {
+  if (!name.empty() && !NamespaceIds(object.ns.hex()).isNamed(object.id, name)) {
     co_return refuse(400, kBadRequest, "The object is not the one that 'name' leads to.");
   }
   Await<Maintenance::ImportReport> importing([&](Completion<Result<Maintenance::ImportReport>> done) {

@@ -43,6 +43,10 @@ inline constexpr std::size_t kOpenObjectFilesMax = 512;
 // Databases of an isolate that keep a connection between turns: those used in one turn so far, and the others.
 inline constexpr std::size_t kDatabaseConnectionsUsedOnceMax = 256;
 inline constexpr std::size_t kDatabaseConnectionsMax = 4096;
+// Alarms under way on a shard: those that began less than kAlarmRunLong ago, and all of them.
+inline constexpr std::size_t kAlarmRunsRecentMax = 256;
+inline constexpr std::size_t kAlarmRunsMax = 2048;
+inline constexpr std::chrono::milliseconds kAlarmRunLong{1000};
 inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;
 inline constexpr std::size_t kAttachmentBytesMax = 16'384;
 inline constexpr std::size_t kSocketsPerObjectMax = 32'768;

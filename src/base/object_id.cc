@@ -24,6 +24,26 @@ SHA256_CTX resume(const HashState& state) {
 
 }  // namespace
 
+ObjectId facetId(const ObjectId& root, std::string_view path) {
+  HF_CHECK(!path.empty(), "a facet has a path");
+  constexpr std::string_view kWhat = "holdfast facet";
+  std::array<std::uint8_t, 32> hash{};
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, kWhat.data(), kWhat.size());
+  SHA256_Update(&context, root.bytes.data(), root.bytes.size());
+  SHA256_Update(&context, path.data(), path.size());
+  SHA256_Final(hash.data(), &context);
+  ObjectId id = root;
+  std::copy_n(hash.begin(), 16, id.bytes.begin() + 16);
+  return id;
+}
+
+bool isOfTree(const ObjectKey& object, const ObjectKey& root) {
+  return object.ns == root.ns &&
+         std::equal(object.id.bytes.begin(), object.id.bytes.begin() + 16, root.id.bytes.begin());
+}
+
 Result<NamespaceId> NamespaceId::parse(std::string_view hex) {
   NamespaceId id;
   if (!fromHex(hex, id.bytes)) {
@@ -82,6 +102,34 @@ ObjectId IdFactory::fromBase(std::span<const std::uint8_t, 16> base) const {
   std::copy(base.begin(), base.end(), id.bytes.begin());
   std::copy_n(check.begin(), 16, id.bytes.begin() + 16);
   return id;
+}
+
+namespace {
+
+IdFactory factoryFor(std::string_view uniqueKey, Jurisdiction jurisdiction) {
+  if (jurisdiction == Jurisdiction::kNone) return IdFactory(uniqueKey);
+  return IdFactory(std::string(uniqueKey) + "/" +
+                   std::string(kJurisdictionNames[static_cast<std::size_t>(jurisdiction)]));
+}
+
+}  // namespace
+
+NamespaceIds::NamespaceIds(std::string_view uniqueKey)
+    : factories_{factoryFor(uniqueKey, Jurisdiction::kNone), factoryFor(uniqueKey, Jurisdiction::kEu),
+                 factoryFor(uniqueKey, Jurisdiction::kUs), factoryFor(uniqueKey, Jurisdiction::kFedramp),
+                 factoryFor(uniqueKey, Jurisdiction::kFedrampHigh)} {}
+
+Result<NamespaceIds::Parsed> NamespaceIds::parse(std::string_view hex) const {
+  Result<ObjectId> plain = of(Jurisdiction::kNone).parse(hex);
+  if (plain) return Parsed{.id = *plain};
+  for (std::size_t i = 1; i < factories_.size(); i++) {
+    if (auto id = factories_[i].parse(hex)) return Parsed{.id = *id, .jurisdiction = static_cast<Jurisdiction>(i)};
+  }
+  return std::unexpected(std::move(plain.error()));
+}
+
+bool NamespaceIds::isNamed(const ObjectId& id, std::string_view utf8Name) const {
+  return std::ranges::any_of(factories_, [&](const IdFactory& ids) { return ids.fromName(utf8Name) == id; });
 }
 
 }  // namespace hf

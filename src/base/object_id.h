@@ -41,7 +41,20 @@ struct ObjectKey {
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
 
-// Derives the ids of one namespace. Immutable, any thread.
+// Where an object may be kept. Its id says which: one name gives another id in each.
+enum class Jurisdiction : std::uint8_t { kNone, kEu, kUs, kFedramp, kFedrampHigh };
+inline constexpr std::array<std::string_view, 5> kJurisdictionNames{"", "eu", "us", "fedramp", "fedramp-high"};
+
+// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a
+// second half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not
+// empty.
+[[nodiscard]] ObjectId facetId(const ObjectId& root, std::string_view path);
+// Whether `object` is `root` or is stored beside it.
+[[nodiscard]] bool isOfTree(const ObjectKey& object, const ObjectKey& root);
+// The path of the list of a root's facets.
+inline constexpr std::string_view kFacetIndex = "index";
+
+// Derives the ids of one namespace and one jurisdiction. Immutable, any thread.
 class IdFactory final {
  public:
   // `uniqueKey` as the raw bytes of its text.
@@ -61,6 +74,30 @@ class IdFactory final {
   [[nodiscard]] ObjectId fromBase(std::span<const std::uint8_t, 16> base) const;
   HashState inner_{};
   HashState outer_{};
+};
+
+// Every id of one namespace. Those without a jurisdiction are workerd's. The others are made with a key of their own
+// ("<uniqueKey>/<jurisdiction>"), so that the MAC says which jurisdiction an id is of. Immutable, any thread.
+class NamespaceIds final {
+ public:
+  explicit NamespaceIds(std::string_view uniqueKey);
+
+  [[nodiscard]] const IdFactory& of(Jurisdiction jurisdiction) const {
+    return factories_[static_cast<std::size_t>(jurisdiction)];
+  }
+  struct Parsed {
+    ObjectId id;
+    Jurisdiction jurisdiction = Jurisdiction::kNone;
+  };
+  // An id of any jurisdiction. kInvalidArgument with the exact texts of spec 1.2.
+  [[nodiscard]] Result<Parsed> parse(std::string_view hex) const;
+  // What is stored under an id that is no object's is a facet, of the object whose id begins with the same half.
+  [[nodiscard]] bool isFacet(const ObjectId& id) const { return !parse(id.hex()); }
+  // Whether `utf8Name` leads to `id`, in its jurisdiction.
+  [[nodiscard]] bool isNamed(const ObjectId& id, std::string_view utf8Name) const;
+
+ private:
+  std::array<IdFactory, kJurisdictionNames.size()> factories_;
 };
 
 }  // namespace hf

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace hf {
 namespace {
 
@@ -24,6 +26,35 @@ TEST(IdFactory, ParseAcceptsOwnIdsInEitherCaseAndRefusesOthers) {
   EXPECT_EQ(IdFactory("b").parse(id.hex()).error().message, "Durable Object ID is not valid for this namespace.");
   EXPECT_EQ(mine.parse(id.hex().substr(1)).error().message, "Invalid Durable Object ID: must be 64 hex digits");
   EXPECT_EQ(mine.parse(std::string(64, 'g')).error().message, "Invalid Durable Object ID: must be 64 hex digits");
+}
+
+TEST(NamespaceIds, WithoutAJurisdictionTheyAreWorkerds) {
+  const NamespaceIds ids("mykey");
+  EXPECT_EQ(ids.of(Jurisdiction::kNone).fromName("http://foo/"), IdFactory("mykey").fromName("http://foo/"));
+}
+
+TEST(NamespaceIds, AnIdSaysItsJurisdiction) {
+  const NamespaceIds ids("mykey");
+  std::set<ObjectId> seen;
+  for (std::size_t i = 0; i < kJurisdictionNames.size(); i++) {
+    const auto jurisdiction = static_cast<Jurisdiction>(i);
+    const ObjectId id = ids.of(jurisdiction).fromName("x");
+    EXPECT_TRUE(seen.insert(id).second) << "the name gives another id in each";
+    const auto parsed = ids.parse(id.hex());
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->id, id);
+    EXPECT_EQ(parsed->jurisdiction, jurisdiction);
+    EXPECT_TRUE(ids.isNamed(id, "x"));
+    EXPECT_FALSE(ids.isNamed(id, "y"));
+    EXPECT_EQ(NamespaceIds("other").parse(id.hex()).error().message,
+              "Durable Object ID is not valid for this namespace.");
+  }
+  EXPECT_EQ(ids.parse("zz").error().message, "Invalid Durable Object ID: must be 64 hex digits");
+}
+
+TEST(NamespaceIds, JurisdictionalIdsStayTheSame) {
+  EXPECT_EQ(NamespaceIds("mykey").of(Jurisdiction::kEu).fromName("name").hex(),
+            "06a589e10a068d77b8ce1261e03fb21eb3db8c90c7671b76cfbd9cd1ea709104");
 }
 
 }  // namespace

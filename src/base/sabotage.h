@@ -22,6 +22,7 @@ enum class Sabotage : std::uint8_t {
   kLedgerDirectoryNotSynced,  // a segment is used whose name may be forgotten
   kFirstSegmentOnly,          // recovery stops at the end of the first segment
   kLastBatchNotRewritten,     // recovery believes what it reads to be durable
+  kGroupSplit,                // the commits of a group are records of their own
   // Storage
   kSizeForgotten,             // recovery leaves a database as large as it was
   kAlarmForgotten,            // recovery passes over changes of alarms
@@ -54,6 +55,7 @@ inline constexpr const char* name(Sabotage sabotage) {
                                     "ledger-directory-not-synced",
                                     "first-segment-only",
                                     "last-batch-not-rewritten",
+                                    "group-split",
                                     "size-forgotten",
                                     "alarm-forgotten",
                                     "namespace-deletion-ignored",

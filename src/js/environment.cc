@@ -82,6 +82,9 @@ Result<void> Environment::start() {
   if (isolate_ == nullptr) return fail(Errc::kInternal, "V8 could not make an isolate");
   isolate_->SetAllowAtomicsWait(false);  // it would block the shard without using CPU time
   limitHeap();
+  if (options_.onHeapNearlyFull) {
+    isolate_->AddGCEpilogueCallback(&Environment::onFullCollection, this, v8::kGCTypeMarkSweepCompact);
+  }
   {
     const v8::Isolate::Scope isolateScope(isolate_);
     const v8::HandleScope handleScope(isolate_);
@@ -169,6 +172,7 @@ Environment::~Environment() {
 }
 
 void Environment::disposeNode() {
+  if (options_.onHeapNearlyFull) isolate_->RemoveGCEpilogueCallback(&Environment::onFullCollection, this);
   isolate_->RemoveNearHeapLimitCallback(&Environment::onNearHeapLimit, 0);
   {
     const v8::Isolate::Scope isolateScope(isolate_);
@@ -217,6 +221,21 @@ void Environment::condemn(Condemned reason) {
   });
 }
 
+bool Environment::cutTurn() {
+  if (!inTurn_ || condemned() != Condemned::kNo) return condemned() != Condemned::kNo;
+  cut_ = true;
+  isolate_->TerminateExecution();
+  return true;
+}
+
+void Environment::afterCut() {
+  cut_ = false;
+  // Condemned meanwhile: its termination may be the one that is taken back, but no turn follows.
+  isolate_->CancelTerminateExecution();
+  // Nobody has put back what AsyncLocalStorage.run() replaced.
+  isolate_->SetContinuationPreservedEmbedderDataV2(v8::Undefined(isolate_));
+}
+
 std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::size_t initial) {
   Environment& self = *static_cast<Environment*>(data);
   const std::size_t limit = self.options_.heapBytesMax;
@@ -231,6 +250,20 @@ std::size_t Environment::onNearHeapLimit(void* data, std::size_t current, std::s
   // Room to unwind; what still grows then is a loop that V8 cannot stop, and V8 ends the process.
   if (current >= most) return current;
   return current + kHeapReserveBytes;
+}
+
+// In the middle of a collection: no JavaScript, no handles.
+void Environment::onFullCollection(v8::Isolate* /*isolate*/, v8::GCType /*type*/, v8::GCCallbackFlags /*flags*/,
+                                   void* data) {
+  Environment& self = *static_cast<Environment*>(data);
+  const std::size_t most = std::max(self.heapBytes(), self.arrayBufferBytes());
+  if (most < self.options_.heapBytesMax / 10 * 7 || std::exchange(self.nearlyFullPosted_, true)) return;
+  // The callback is copied: it may destroy this environment, and with it options_.
+  self.loop_.post([alive = self.alive_, callback = self.options_.onHeapNearlyFull] {
+    if (*alive == nullptr) return;
+    (*alive)->nearlyFullPosted_ = false;
+    callback();
+  });
 }
 
 std::size_t Environment::arrayBufferBytes() const { return allocator_->bytes(); }

@@ -55,6 +55,8 @@ struct EnvironmentOptions {
   std::chrono::milliseconds cpuPerTurn = limits::kCpuPerTurnDefault;
   // An exception nobody caught, a rejection nobody handled. Inside the environment; must not run user code.
   std::function<void(v8::Local<v8::Value> error, Uncaught kind)> onUncaught{};
+  // As a task of the shard's loop, when a full collection has left the heap or the budget of ArrayBuffers nearly full.
+  std::function<void()> onHeapNearlyFull{};
   // Once, as a task of the shard's loop, when the environment was condemned, whatever it was doing then.
   std::function<void(Condemned reason)> onCondemned{};
 };
@@ -105,14 +107,24 @@ class Environment final {
   bool turn(F&& body) {
     if (condemned() != Condemned::kNo) return false;
     const Entered entered(*this);
+    const bool outerTurn = std::exchange(inTurn_, true);
     watched_->beginTurn();
     {
       const node::CallbackScope scope(env_, turnResource_.Get(isolate_), node::async_context{0, 0});
       std::forward<F>(body)();
     }
+    inTurn_ = outerTurn;
+    if (cut_) [[unlikely]]
+      afterCut();
     watched_->endTurn();
     return condemned() == Condemned::kNo;
   }
+
+  // Ends the JavaScript of the turn that runs, which cannot catch it: nothing more of it runs, no `finally`, and no
+  // microtask that it has queued while microtasks run. The environment goes on with the next turn. Call it from a
+  // native function of the turn, and let JavaScript then loop until it ends. False: this is no turn (Node's own loop
+  // calls). The host must have been started with --no-force-async-hooks-checks.
+  bool cutTurn();
 
   // Like turn(), and when it goes on for long it is suspended now and then: the shard's loop then runs nested in it,
   // for other isolates. Only from a posted task of the loop, with no frame below that others may not come across.
@@ -192,10 +204,12 @@ class Environment final {
   Result<void> loadNode();
   void limitHeap();
   void limitStack();
+  void afterCut();
   void disposeNode();
 
   // Any thread. The first reason stays.
   void condemn(Condemned reason);
+  static void onFullCollection(v8::Isolate* isolate, v8::GCType type, v8::GCCallbackFlags flags, void* self);
   static std::size_t onNearHeapLimit(void* self, std::size_t current, std::size_t initial);
 
   // After each scope: does libuv wait for something else than what the shard's loop watches for us?
@@ -244,8 +258,11 @@ class Environment final {
   std::uint64_t limitedAt_ = 0;  // the suspension_ that V8's stack limit was made for
   std::uintptr_t stackEnd_ = 0;
   bool mayShare_ = false;
+  bool inTurn_ = false;
+  bool cut_ = false;
   bool suspended_ = false;
   bool runPosted_ = false;
+  bool nearlyFullPosted_ = false;
   std::uint64_t armedAtMs_ = kNever;  // uv_now units
   std::uint64_t timer_ = 0;
   std::uint64_t backendWatch_ = 0;

@@ -1,4 +1,5 @@
-// Why the process ended itself. A supervisor that sees one of these starts it again: every acknowledged write is on
+// Why the process ended itself. `holdfast serve` then starts anew in its own place (server/restart.h); with
+// `--on-failure exit` these are its exit codes, and whoever sees one starts it again: every acknowledged write is on
 // disk.
 #pragma once
 

@@ -1,7 +1,5 @@
 #include "js/platform.h"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <string>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "js/engine_fatal.h"
 #include "js/exit_codes.h"
 #include "js/node_setup.h"
+#include "js/process_end.h"
 
 namespace hf::js {
 
@@ -19,24 +18,24 @@ namespace {
 // V8's fatal callbacks carry no data.
 std::atomic<const Log*> fatalLog{nullptr};
 
-[[noreturn]] void endProcess(int code, const char* what, const char* location, const char* message) {
+[[noreturn]] void failEngine(int code, const char* what, const char* location, const char* message) {
   if (const Log* log = fatalLog.load(); log != nullptr) {
     log->error(what, {{"location", location == nullptr ? "" : location},
                       {"message", message == nullptr ? "" : message},
                       {"exitCode", std::to_string(code)}});
   }
   // The heap is unusable: no destructor may run.
-  _exit(code);
+  endProcess(code);
 }
 
 }  // namespace
 
 void onEngineFatal(const char* location, const char* message) {
-  endProcess(kExitEngineFatal, "the JavaScript engine failed; the process ends", location, message);
+  failEngine(kExitEngineFatal, "the JavaScript engine failed; the process ends", location, message);
 }
 
 void onEngineOutOfMemory(const char* location, const v8::OOMDetails& details) {
-  endProcess(kExitOutOfMemory, "the JavaScript engine ran out of memory; the process ends", location, details.detail);
+  failEngine(kExitOutOfMemory, "the JavaScript engine ran out of memory; the process ends", location, details.detail);
 }
 
 Platform::Platform(node::MultiIsolatePlatform& node, node::EmbedderSnapshotData::Pointer snapshot, const Log& log)

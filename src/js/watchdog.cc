@@ -1,13 +1,13 @@
 #include "js/watchdog.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 #include "js/exit_codes.h"
+#include "js/process_end.h"
 
 namespace hf::js {
 
@@ -147,13 +147,13 @@ void Watchdog::sampleRunning(Entry& entry, std::chrono::nanoseconds now) {
     return;
   }
   if (now - entry.cpuAtGrace_ < options_.grace) return;
-  log_.error("a turn was terminated but does not stop; the process ends so that its supervisor starts it again",
+  log_.error("a turn was terminated but does not stop: the process must start anew",
              {{"isolate", entry.name_}, {"exitCode", std::to_string(kExitRunawayTurn)}});
   if (options_.exitProcess) {
     entry.cpuAtGrace_ = now;
     options_.exitProcess(kExitRunawayTurn);
   } else {
-    _exit(kExitRunawayTurn);
+    endProcess(kExitRunawayTurn);
   }
 }
 

@@ -138,7 +138,8 @@ struct RecoveredUndo {
   std::vector<RecoveredPage> pages;  // whole
 };
 
-// Receives what survived, in the order in which it was appended. An error ends recovery with that error.
+// Receives what survived, in the order in which it was appended; the commits of a group one by one. An error ends
+// recovery with that error.
 class Replayer {
  public:
   virtual ~Replayer() = default;
@@ -153,7 +154,8 @@ class Replayer {
 class RecordSink {
  public:
   virtual ~RecordSink() = default;
-  // `time`: of the batch that made it durable; never goes back. `record` is valid until it returns.
+  // `time`: of the batch that made it durable; never goes back. `record` is valid until it returns. The records of a
+  // group come one by one, with the same `end`.
   virtual Result<void> onRecord(BytesView record, Position end, WallMs time) = 0;
 };
 
@@ -223,6 +225,8 @@ class Ledger {
 
   // Accepted, not yet durable. Returns the position that durable() must reach (the record's end).
   virtual Result<Position> append(const CommitRecord& record) = 0;
+  // Commits of several objects, each at most once: all of them survive or none does, and all end at what it returns.
+  virtual Result<Position> append(std::span<const CommitRecord> group) = 0;
   virtual Result<Position> append(const NamespaceDeletion& deletion) = 0;
   virtual Result<Position> append(const UndoRecord& undo) = 0;
   virtual Result<Position> append(const RestoreRequest& request) = 0;

@@ -76,6 +76,12 @@ Result<Position> LocalLedger::encodeAndPush(const Record& record) {
 }
 
 Result<Position> LocalLedger::append(const CommitRecord& record) { return encodeAndPush(record); }
+Result<Position> LocalLedger::append(std::span<const CommitRecord> group) {
+  if (!sabotages(Sabotage::kGroupSplit)) return encodeAndPush(group);
+  Result<Position> end = fail(Errc::kInternal, "a group has members");
+  for (const CommitRecord& record : group) end = encodeAndPush(record);
+  return end;
+}
 Result<Position> LocalLedger::append(const NamespaceDeletion& deletion) { return encodeAndPush(deletion); }
 Result<Position> LocalLedger::append(const UndoRecord& undo) { return encodeAndPush(undo); }
 Result<Position> LocalLedger::append(const RestoreRequest& request) { return encodeAndPush(request); }

@@ -32,6 +32,7 @@ class LocalLedger final : public Ledger {
   Result<void> start(std::vector<std::unique_ptr<SegmentFile>> spares);
 
   Result<Position> append(const CommitRecord& record) override;
+  Result<Position> append(std::span<const CommitRecord> group) override;
   Result<Position> append(const NamespaceDeletion& deletion) override;
   Result<Position> append(const UndoRecord& undo) override;
   Result<Position> append(const RestoreRequest& request) override;

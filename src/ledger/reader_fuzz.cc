@@ -35,6 +35,9 @@ void readRecord(BytesView record) {
   const auto length = recordLength(record);
   if (!length || !*length) return;
   HF_IGNORE(objectOf(record), "it may be about none");
+  if (const auto members = membersOf(record, Position{record.size()}); members) {
+    for (const BytesView member : *members) readRecord(member);
+  }
   ApplyingReplayer replayer;
   HF_IGNORE(replayRecord(record, Position{record.size()}, replayer), "it may be refused");
 }

@@ -12,7 +12,13 @@
 namespace hf::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { kCommit = 1, kNamespaceDeletion = 2, kUndo = 3, kRestoreRequest = 4 };
+enum class RecordKind : std::uint8_t {
+  kCommit = 1,
+  kNamespaceDeletion = 2,
+  kUndo = 3,
+  kRestoreRequest = 4,
+  kGroup = 5
+};
 
 // Flags of a commit.
 constexpr std::uint8_t kReset = 1;
@@ -138,6 +144,18 @@ void encodeRecord(const CommitRecord& record, Bytes& out) {
   endRecord(out);
 }
 
+void encodeRecord(std::span<const CommitRecord> group, Bytes& out) {
+  HF_CHECK(!group.empty(), "a group has members");
+  beginRecord(RecordKind::kGroup, out);
+  putVarint(out, group.size());
+  Bytes member;
+  for (const CommitRecord& record : group) {
+    encodeRecord(record, member);
+    putBytes(out, member);
+  }
+  endRecord(out);
+}
+
 void encodeRecord(const NamespaceDeletion& deletion, Bytes& out) {
   beginRecord(RecordKind::kNamespaceDeletion, out);
   putBytes(out, deletion.ns.bytes);
@@ -173,6 +191,31 @@ Result<std::optional<std::uint64_t>> recordLength(BytesView bytes) {
     return fail(Errc::kCorrupt, "a record says that it is " + std::to_string(length) + " bytes long");
   }
   return std::optional<std::uint64_t>(length);
+}
+
+bool isGroup(BytesView record) {
+  return record.size() > kRecordLengthBytes &&
+         static_cast<RecordKind>(record[kRecordLengthBytes]) == RecordKind::kGroup;
+}
+
+Result<std::vector<BytesView>> membersOf(BytesView group, Position end) {
+  WireReader reader(group);
+  if (reader.fixed32() != group.size() || static_cast<RecordKind>(reader.byte()) != RecordKind::kGroup) {
+    return malformed(end);
+  }
+  const std::uint64_t slot = reader.varint();
+  const std::uint64_t epoch = reader.varint();
+  const std::uint64_t count = reader.varint();
+  if (!reader.ok() || slot != 0 || epoch != 0 || count == 0) return malformed(end);
+  std::vector<BytesView> members;
+  while (reader.ok() && reader.left() > 0) {
+    const Result<std::optional<std::uint64_t>> length = recordLength(reader.rest());
+    if (!length || !*length) return malformed(end);
+    members.push_back(reader.bytes(**length));
+    if (isGroup(members.back())) return malformed(end);
+  }
+  if (!reader.ok() || members.size() != count) return malformed(end);
+  return members;
 }
 
 Result<RecoveredRecord> decodeRecord(BytesView record, Position end) {
@@ -211,6 +254,8 @@ Result<RecoveredRecord> decodeRecord(BytesView record, Position end) {
       if (!readRestoreRequest(reader, request) || reader.left() != 0) return malformed(end);
       return request;
     }
+    case RecordKind::kGroup:
+      return malformed(end);  // its members are handed over one by one
   }
   return fail(Errc::kUnsupported, "a record of a kind that this version does not know (" +
                                       std::to_string(static_cast<unsigned>(kind)) + ")");

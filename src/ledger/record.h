@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <variant>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -18,6 +20,8 @@ inline constexpr std::uint64_t kRecordBytesMax = 1ULL << 30;
 
 // Replaces `out` by the record.
 void encodeRecord(const CommitRecord& record, Bytes& out);
+// One record that holds those of the group, whole.
+void encodeRecord(std::span<const CommitRecord> group, Bytes& out);
 void encodeRecord(const NamespaceDeletion& deletion, Bytes& out);
 void encodeRecord(const UndoRecord& undo, Bytes& out);
 void encodeRecord(const RestoreRequest& request, Bytes& out);
@@ -26,8 +30,13 @@ void encodeRecord(const RestoreRequest& request, Bytes& out);
 // kCorrupt if no record has such a length.
 Result<std::optional<std::uint64_t>> recordLength(BytesView bytes);
 
+// Whether a record is a group: then it consists of others, which are looked at one by one.
+bool isGroup(BytesView record);
+// The records of a group. Borrows.
+Result<std::vector<BytesView>> membersOf(BytesView group, Position end);
+
 using RecoveredRecord = std::variant<RecoveredCommit, NamespaceDeletion, RecoveredUndo, RestoreRequest>;
-// What a record says. Borrows from `record`, which is exactly one record and ends at `end`.
+// What a record says. Borrows from `record`, which is exactly one record, no group, and ends at `end`.
 Result<RecoveredRecord> decodeRecord(BytesView record, Position end);
 // The object that a record is about, without decoding it; nullopt: not one object, or no record.
 std::optional<ObjectKey> objectOf(BytesView record);

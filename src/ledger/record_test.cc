@@ -182,5 +182,43 @@ TEST(Record, UndoImagesAndRestoreRequestsComeBackAsTheyWere) {
   EXPECT_EQ(objectOf(bytes), std::nullopt);
 }
 
+TEST(Record, AGroupIsItsRecordsWhole) {
+  SeededRandom random(5);
+  const Bytes page = pageOf(random);
+  const std::vector<CommitRecord> group = {commitOf(keyOf(1), 4, page), commitOf(keyOf(2), 9, page)};
+  Bytes bytes;
+  encodeRecord(std::span(group), bytes);
+  EXPECT_TRUE(isGroup(bytes));
+  EXPECT_EQ(objectOf(bytes), std::nullopt);
+  EXPECT_FALSE(decodeRecord(bytes, Position{7}));  // one by one only
+  const auto members = membersOf(bytes, Position{7});
+  ASSERT_TRUE(members);
+  ASSERT_EQ(members->size(), 2U);
+  for (std::size_t i = 0; i < 2; i++) {
+    Bytes alone;
+    encodeRecord(group[i], alone);
+    EXPECT_EQ(Bytes((*members)[i].begin(), (*members)[i].end()), alone);
+    EXPECT_FALSE(isGroup(alone));
+  }
+}
+
+TEST(Record, AGroupThatDoesNotAddUpIsRefused) {
+  SeededRandom random(6);
+  const Bytes page = pageOf(random);
+  const std::vector<CommitRecord> group = {commitOf(keyOf(1), 4, page), commitOf(keyOf(2), 9, page)};
+  Bytes whole;
+  encodeRecord(std::span(group), whole);
+  for (std::size_t size = 0; size < whole.size(); size++) {
+    EXPECT_FALSE(membersOf(BytesView(whole).first(size), Position{7})) << size;
+  }
+  Bytes counted = whole;
+  counted[7]++;  // how many there are
+  EXPECT_FALSE(membersOf(counted, Position{7}));
+  // A group in a group.
+  Bytes nested = whole;
+  nested[8 + 4] = 5;
+  EXPECT_FALSE(membersOf(nested, Position{7}));
+}
+
 }  // namespace
 }  // namespace hf::ledger

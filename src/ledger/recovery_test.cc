@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+#include <span>
+
 #include "base/sim_disk.h"
 #include "ledger/ledger_test_support.h"
 
@@ -123,7 +126,17 @@ class World {
   }
 
   bool commit(std::uint32_t pagesMax) {
-    const ObjectKey key = keyOf(static_cast<std::uint8_t>(random_.below(3)));
+    const auto first = static_cast<std::uint8_t>(random_.below(3));
+    if (random_.below(4) > 0) return accepted(ledger_->append(recordOf(keyOf(first), pagesMax)));
+    // All of a group or nothing of it: the model has one state for it.
+    std::vector<CommitRecord> group;
+    for (std::uint8_t i = 0; i <= random_.below(3); i++) {
+      group.push_back(recordOf(keyOf(static_cast<std::uint8_t>((first + i) % 3)), pagesMax));
+    }
+    return accepted(ledger_->append(std::span<const CommitRecord>(group)));
+  }
+
+  CommitRecord recordOf(const ObjectKey& key, std::uint32_t pagesMax) {
     Pages& of = state_[key];
     CommitRecord record;
     record.object = key;
@@ -145,10 +158,17 @@ class World {
       if (previous != before.end() && lastWhole_.contains({key, number})) image.previous = previous->second;
       lastWhole_.insert({key, number});
     }
-    return accepted(ledger_->append(record));
+    for (PageImage& image : record.pages) {
+      if (!image.previous.empty()) image.previous = kept(Bytes(image.previous.begin(), image.previous.end()));
+    }
+    return record;
   }
 
+  // Until the record has been appended.
+  BytesView kept(Bytes bytes) { return previous_.emplace_back(std::move(bytes)); }
+
   bool accepted(const Result<Position>& end) {
+    previous_.clear();
     if (!end) {
       state_ = history_.back().state;
       return false;
@@ -161,6 +181,7 @@ class World {
   SimDisk disk_;
   std::unique_ptr<Ledger> ledger_;
   State state_;
+  std::deque<Bytes> previous_;
   std::vector<Past> history_ = {Past{}};
   std::set<std::pair<ObjectKey, std::uint32_t>> lastWhole_;  // have an image since the last checkpoint
   std::uint64_t acknowledged_ = 0;

@@ -224,9 +224,14 @@ Result<void> SegmentScanner::replayRecord(BytesView record, std::uint64_t end) {
   report_.records++;
   report_.bytes += record.size();
   if (observer_ != nullptr) observer_->onRecord(Position{start}, record);
-  if (Result<void> taken = sink_.onRecord(record, Position{end}, time_); !taken) {
-    return fail(taken.error().code, "ledger: in the batch in " + place() + ": " + taken.error().message);
-  }
+  Result<void> taken = isGroup(record) ? replayGroup(record, end) : sink_.onRecord(record, Position{end}, time_);
+  if (!taken) return fail(taken.error().code, "ledger: in the batch in " + place() + ": " + taken.error().message);
+  return {};
+}
+
+Result<void> SegmentScanner::replayGroup(BytesView group, std::uint64_t end) {
+  HF_TRY(const std::vector<BytesView> members, membersOf(group, Position{end}));
+  for (const BytesView member : members) HF_TRY_VOID(sink_.onRecord(member, Position{end}, time_));
   return {};
 }
 

@@ -75,6 +75,7 @@ class SegmentScanner final {
   Result<void> replayBatch(const BatchHeader& batch, BytesView payload);
   Result<void> replayPayload(BytesView payload, std::uint64_t position);
   Result<void> replayRecord(BytesView record, std::uint64_t end);
+  Result<void> replayGroup(BytesView group, std::uint64_t end);
 
   const std::uint64_t from_;
   const std::uint64_t to_;

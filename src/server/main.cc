@@ -17,6 +17,7 @@
 #include "server/directory.h"
 #include "server/node.h"
 #include "server/options.h"
+#include "server/restart.h"
 
 namespace hf::server {
 namespace {
@@ -45,16 +46,21 @@ void onFinished(uv_async_t* handle) {
   uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);
 }
 
-// main(arguments: string[]): a number, or a promise of one: the exit code.
+// main(arguments: string[], command: string[]): a number, or a promise of one: the exit code. `command`: this process,
+// as it would be started again.
 void runMain(const v8::FunctionCallbackInfo<v8::Value>& info) {
   v8::Isolate* isolate = info.GetIsolate();
   const v8::Local<v8::Context> context = isolate->GetCurrentContext();
   auto& running = js::selfOf<Running>(info);
-  std::vector<std::string> arguments;
-  const auto list = info[0].As<v8::Array>();
-  for (std::uint32_t i = 0; i < list->Length(); i++) {
-    arguments.push_back(js::toUtf8(isolate, list->Get(context, i).ToLocalChecked()));
-  }
+  const auto texts = [&](int index) {
+    std::vector<std::string> result;
+    const auto list = info[index].As<v8::Array>();
+    for (std::uint32_t i = 0; i < list->Length(); i++) {
+      result.push_back(js::toUtf8(isolate, list->Get(context, i).ToLocalChecked()));
+    }
+    return result;
+  };
+  const std::vector<std::string> arguments = texts(0);
   Command command = parseCommandLine(arguments);
   if (const auto* leave = std::get_if<Leave>(&command)) {
     std::fputs(leave->text.c_str(), leave->code == 0 ? stdout : stderr);
@@ -77,6 +83,15 @@ void runMain(const v8::FunctionCallbackInfo<v8::Value>& info) {
   }
   auto& options = std::get<ServeOptions>(command);
   running.log = std::make_unique<Log>(STDERR_FILENO, options.logFormat, options.logLevel);
+  if (options.restarts) {
+    armRestart(texts(1));
+    const Restarted again = restarted();
+    options.wait = again.wait;
+    if (again.times > 0) {
+      running.log->warn("started again in place after a failure of the JavaScript engine",
+                        {{"times", std::to_string(again.times)}, {"waitsMs", std::to_string(again.wait.count())}});
+    }
+  }
   auto platform = js::Platform::create(context, *running.log);
   if (!platform) {
     std::fprintf(stderr, "holdfast: %s\n", platform.error().message.c_str());

@@ -121,6 +121,10 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   option("--account-id", serve.accountId, "Account id that the control plane answers for", "HOLDFAST_ACCOUNT_ID");
   option("--default-script", serve.defaultScript, "Script that answers for DOMAIN itself and for bare addresses",
          "HOLDFAST_DEFAULT_SCRIPT");
+  serveCommand
+      ->add_flag("--websocket-compression", serve.webSocketCompression,
+                 "Deflate WebSocket messages for clients that offer it (permessage-deflate)")
+      ->envname("HOLDFAST_WEBSOCKET_COMPRESSION");
   std::string history = "30d";
   std::string overlay = "256MiB";
   std::string reserve = "160MiB";
@@ -133,6 +137,11 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
          "HOLDFAST_DISK_RESERVE");
   option("--dirty-memory", overlay, "Memory for changes that wait for their files (256MiB, 1GiB)",
          "HOLDFAST_DIRTY_MEMORY");
+  const std::map<std::string, bool> endings{{"restart", true}, {"exit", false}};
+  std::string onFailure = "restart";
+  option("--on-failure", onFailure, "When V8 cannot be stopped or fails: restart in place, or exit",
+         "HOLDFAST_ON_FAILURE")
+      ->check(oneOf(endings, "restart or exit"));
   const std::map<std::string, LogFormat> formats{{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
   const std::map<std::string, LogLevel> levels{
       {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
@@ -180,6 +189,7 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   serve.recoveryTime = std::chrono::seconds(recoverySeconds);
   serve.listen = *parseEndpoint(listen);
   serve.api = *parseEndpoint(api);
+  serve.restarts = endings.at(onFailure);
   serve.logFormat = formats.at(logFormat);
   serve.logLevel = levels.at(logLevel);
   if (serve.accountId.empty() ||

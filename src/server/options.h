@@ -30,6 +30,8 @@ struct ServeOptions {
   std::string token;    // empty: kept in DIR/token, made at the first start
   std::string accountId = "local";
   std::string defaultScript;
+  // permessage-deflate for the WebSockets of clients that offer it: less traffic, more CPU.
+  bool webSocketCompression = false;
   // How long an object can be taken back to what it was; 0: not at all.
   std::chrono::seconds historyRetention = std::chrono::days(30);
   // What a start after a crash may have to do again.
@@ -38,6 +40,10 @@ struct ServeOptions {
   std::uint64_t overlayBytesMax = 256ULL * 1024 * 1024;
   // Disk space kept for checkpoints when everything else is full.
   std::uint64_t reserveBytes = 160ULL * 1024 * 1024;
+  // When V8 cannot be stopped or fails: start anew in place (restart.h), or leave with a code of js/exit_codes.h.
+  bool restarts = true;
+  // Before it starts.
+  std::chrono::milliseconds wait{0};
   LogFormat logFormat = LogFormat::kText;
   LogLevel logLevel = LogLevel::kInfo;
 };

@@ -15,6 +15,7 @@ TEST(CommandLine, ServeHasTheDocumentedDefaults) {
   EXPECT_EQ(serve->api.text(), "127.0.0.1:8788");
   EXPECT_EQ(serve->domain, "localhost");
   EXPECT_GE(serve->shards, 1U);
+  EXPECT_TRUE(serve->restarts);
 }
 
 TEST(CommandLine, OptionsBeatTheEnvironmentWhichBeatsDefaults) {
@@ -44,6 +45,7 @@ TEST(CommandLine, WhatIsNotUnderstoodIsNamedWithCodeTwo) {
            {{"serve", "--listen", "h:99999"}, "expected HOST:PORT, got 'h:99999'"},
            {{"serve", "--shards", "0"}, "--shards"},
            {{"serve", "--shards", "x"}, "--shards"},
+           {{"serve", "--on-failure", "cry"}, "--on-failure: expected restart or exit, got 'cry'"},
            {{"serve", "--log", "xml"}, "--log: expected text or json, got 'xml'"},
            {{"serve", "--log-level", "loud"}, "--log-level: expected debug, info, warn or error, got 'loud'"},
            {{"serve", "--domain", ""}, "--domain"},

@@ -18,6 +18,8 @@ constexpr char kConstraintsViolated[] =
     "a state where constraints were violated: ";
 constexpr char kEarlierCriticalError[] = "Cannot commit transaction due to an earlier SQL critical error";
 
+}  // namespace
+
 // What user code sees when the ledger or a file refused.
 Error refused(const Error& why) {
   switch (why.code) {
@@ -33,8 +35,6 @@ Error refused(const Error& why) {
       return {Errc::kIo, "disk I/O error: SQLITE_IOERR"};
   }
 }
-
-}  // namespace
 
 DatabaseImpl::DatabaseImpl(DatabaseContext context, std::string name)
     : context_(std::move(context)),
@@ -87,6 +87,7 @@ Result<void> DatabaseImpl::readable() {
 Result<void> DatabaseImpl::writable() {
   HF_TRY_VOID(readable());
   if (lostTransaction_) return fail(Errc::kSql, kEarlierCriticalError);
+  if (transactionMarked_ && !hasTurnSavepoint_) return beginTurnSavepoint();
   if (transaction_ != Transaction::kNone) return {};
   if (const int code = connection_->run(Internal::kBegin); code != SQLITE_OK) {
     return std::unexpected(statementFailed(code));
@@ -98,6 +99,8 @@ Result<void> DatabaseImpl::writable() {
 Error DatabaseImpl::breakWith(Error why) {
   HF_CHECK(!broken_, "a database breaks once");
   broken_ = why;
+  if (marked_) lostTurn_ = true;
+  unmark();
   // The connection stays till the destructor: a statement of it may be running in a caller.
   if (connection_ != nullptr && sqlite3_get_autocommit(connection_->db()) == 0) connection_->run(Internal::kRollback);
   transaction_ = Transaction::kNone;
@@ -106,6 +109,7 @@ Error DatabaseImpl::breakWith(Error why) {
   syncDepth_ = 0;
   file_.resetPending = false;
   file_.alarm.reset();
+  file_.held.reset();
   return why;
 }
 
@@ -130,6 +134,8 @@ Error DatabaseImpl::statementFailed(int code, Error error) {
   // SQLite has rolled everything back. After ON CONFLICT ROLLBACK that was asked for; else the object is reset.
   if (isCritical(code)) return breakWith(std::move(error));
   rolledBack();
+  if (transactionMarked_) lostTurn_ = true;
+  unmark();
   if (transaction_ == Transaction::kImplicit && syncDepth_ == 0) {
     transaction_ = Transaction::kNone;
   } else {
@@ -193,7 +199,7 @@ Result<void> DatabaseImpl::commitNow() {
     transaction_ = Transaction::kNone;
     unmeasuredBytes_ = 0;
   }
-  if (file_.resetPending) {
+  if (file_.resetPending && !file_.held) {
     if (auto done = commitWithoutPages(file_); !done) {
       context_.log.error("storage: " + done.error().message, {{"object", file_.overlay.object().id.hex()}});
       return std::unexpected(breakWith(refused(done.error())));
@@ -202,6 +208,7 @@ Result<void> DatabaseImpl::commitNow() {
   // Still there: no page was written, so the row is as it was.
   file_.alarm.reset();
   alarmTouched_ = false;
+  unmark();
   return {};
 }
 

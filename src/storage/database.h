@@ -110,6 +110,19 @@ class Database {
   // object's last commit, also of one made before it was opened if that may not be durable yet; nullopt if all that
   // can be read is durable. A turn that wrote nothing of effect returns the position of the commit before it.
   virtual Result<std::optional<ledger::Position>> endTurn() = 0;
+  // The turn has ended and what it wrote is not committed yet: it stays when what a later turn writes is rolled back.
+  // For databases that are committed together (Store::commitTogether), which may be after several turns.
+  virtual void markTurn() = 0;
+  // Takes back what was written since the last commit or markTurn(), an explicit transaction as a whole.
+  virtual Result<void> rollbackTurn() = 0;
+  // A marked turn's writes are lost: SQLite, or a critical error, has rolled everything back.
+  [[nodiscard]] virtual bool hasLostTurn() const = 0;
+  // Explicit transactions that are open, inside one another.
+  [[nodiscard]] virtual std::uint32_t transactionDepth() const = 0;
+  // Ends the root of an explicit transaction: what it wrote is committed by endTurn() like an implicit one's.
+  virtual Result<void> yieldTransaction() = 0;
+  // Becomes a copy of `source` as that was committed last. Commits with the turn.
+  virtual Result<void> copyFrom(Database& source) = 0;
   // A position of the ledger at which the object was what it is now, open transactions left out: the end of its last
   // commit, if that was made since the node started.
   [[nodiscard]] virtual ledger::Position version() const = 0;

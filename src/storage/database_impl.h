@@ -1,5 +1,5 @@
 // The Database of one object. database.cc: transactions; database_kv.cc: keys, values and the alarm; database_sql.cc:
-// exec and cursors.
+// exec and cursors; database_together.cc: commits together with other databases.
 //
 //   none ──first write──► implicit ──endTurn──► none
 //   none ──beginTransaction──► explicit(1) ──begin/commit/rollback: depth──► … ──root ends──► none
@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,9 @@ struct DatabaseContext {
   const std::vector<PageRef>& kvPages;
 };
 
+// What user code sees when the ledger or a file refused.
+Error refused(const Error& why);
+
 class DatabaseImpl final : public Database {
  public:
   DatabaseImpl(DatabaseContext context, std::string name);
@@ -73,6 +77,20 @@ class DatabaseImpl final : public Database {
 
   [[nodiscard]] bool isDirty() const override;
   Result<std::optional<ledger::Position>> endTurn() override;
+  void markTurn() override;
+  Result<void> rollbackTurn() override;
+  [[nodiscard]] bool hasLostTurn() const override { return lostTurn_; }
+  [[nodiscard]] std::uint32_t transactionDepth() const override { return explicitDepth_; }
+  Result<void> yieldTransaction() override;
+  Result<void> copyFrom(Database& source) override;
+  // Store::commitTogether. Ends the transaction as endTurn() does, but keeps its commit back. False: there is none.
+  Result<bool> prepareCommit();
+  // Valid until committed() or commitFailed(), of which one follows.
+  [[nodiscard]] GroupMember preparedCommit();
+  void committed();
+  [[nodiscard]] std::optional<ledger::Position> lastCommit() const { return file_.overlay.lastCommit(); }
+  void commitFailed(const Error& why);
+
   [[nodiscard]] ledger::Position version() const override {
     return file_.overlay.lastCommit().value_or(context_.ledger.tail());
   }
@@ -99,6 +117,8 @@ class DatabaseImpl final : public Database {
   Error statementFailed(int code, Error error);
   Error breakWith(Error why);
   void closeConnection(const Error& why);
+  void unmark();
+  Result<void> beginTurnSavepoint();
   void rolledBack();
   bool endedLost(std::uint32_t depthLeft, Transaction kind);
 
@@ -125,6 +145,12 @@ class DatabaseImpl final : public Database {
   bool lostTransaction_ = false;
   // The alarm's row may differ from what the ledger was told last.
   bool alarmTouched_ = false;
+  // What is not committed holds an earlier turn's writes; and the SQL transaction does; and it has a savepoint at the
+  // end of that turn.
+  bool marked_ = false;
+  bool transactionMarked_ = false;
+  bool hasTurnSavepoint_ = false;
+  bool lostTurn_ = false;
   // Of the connection that releaseMemory() closed.
   std::int64_t lastInsertRowid_ = 0;
   // Written since the transaction's size was last looked at.
@@ -132,5 +158,8 @@ class DatabaseImpl final : public Database {
   std::uint32_t explicitDepth_ = 0;
   std::uint32_t syncDepth_ = 0;
 };
+
+// Store::commitTogether.
+Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases);
 
 }  // namespace hf::storage

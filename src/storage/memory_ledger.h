@@ -28,6 +28,17 @@ class MemoryLedger final : public ledger::Ledger {
   Result<ledger::Position> append(const ledger::CommitRecord& record) override {
     const std::lock_guard lock(mutex_);
     if (refusal) return std::unexpected(*refusal);
+    remember(record);
+    return advance();
+  }
+  Result<ledger::Position> append(std::span<const ledger::CommitRecord> group) override {
+    const std::lock_guard lock(mutex_);
+    if (refusal) return std::unexpected(*refusal);
+    groups.push_back(group.size());
+    for (const ledger::CommitRecord& record : group) remember(record);
+    return advance();
+  }
+  void remember(const ledger::CommitRecord& record) {
     RememberedCommit commit{.object = record.object,
                             .transaction = record.transaction,
                             .pageCount = record.pageCount,
@@ -37,7 +48,6 @@ class MemoryLedger final : public ledger::Ledger {
       (page.previous.empty() ? commit.wholePages : commit.changedPages).push_back(page.number);
     }
     commits.push_back(std::move(commit));
-    return advance();
   }
   Result<ledger::Position> append(const ledger::NamespaceDeletion& deletion) override {
     const std::lock_guard lock(mutex_);
@@ -117,6 +127,7 @@ class MemoryLedger final : public ledger::Ledger {
   mutable std::function<void()> beforeTail;
   mutable std::function<void()> afterTail;
   std::vector<RememberedCommit> commits;
+  std::vector<std::size_t> groups;  // their sizes
   std::vector<NamespaceId> deletions;
   std::vector<std::pair<ObjectKey, std::uint32_t>> undone;
   std::vector<ledger::RestoreRequest> requests;

@@ -30,61 +30,109 @@ Result<void> Overlay::checkRoom(std::uint64_t more) {
   return {};
 }
 
-Result<ledger::Position> Overlay::commit(PendingCommit pending) {
-  HF_TRY_VOID(checkRoom(pending.pages.size() * kPageBytes));
+Result<void> Overlay::accepts(std::uint64_t more) {
+  HF_TRY_VOID(checkRoom(more));
   if (context_.bytes.load(std::memory_order_relaxed) > context_.bytesMax) {
     return fail(Errc::kOverloaded, "database or disk is full: too much waits to be written to the objects' files");
   }
-  std::uint64_t bytesNow = 0;
-  ledger::Position end;
-  {
-    const std::lock_guard lock(mutex_);
-    HF_CHECK(pending.reset || pending.endsRestore || pending.pageCount >= pageCount_,
-             "a database shrinks only by a reset, or when it is taken back");
-    const bool wholeOnly = context_.wholeOnly.load(std::memory_order_acquire) && !sabotages(Sabotage::kStaleBase);
-    ledger::CommitRecord record{.object = object_,
-                                .transaction = transaction_ + 1,
-                                .pageCount = pending.pageCount,
-                                .reset = pending.reset,
-                                .endsRestore = pending.endsRestore,
-                                .pages = {},
-                                .alarm = std::move(pending.alarm)};
-    record.pages.reserve(pending.pages.size());
-    for (const auto& [number, page] : pending.pages) {
-      HF_CHECK(number >= 1 && number <= pending.pageCount, "a commit's pages lie inside its database");
-      ledger::PageImage image{.number = number, .bytes = *page, .previous = {}};
-      if (!pending.reset && !wholeOnly) {
-        const auto it = pages_.find(number);
-        if (it != pages_.end() && it->second.isBase) image.previous = *it->second.page;
-      }
-      record.pages.push_back(image);
+  return {};
+}
+
+bool Overlay::takesWholeOnly() const {
+  return context_.wholeOnly.load(std::memory_order_acquire) && !sabotages(Sabotage::kStaleBase);
+}
+
+ledger::CommitRecord Overlay::recordOf(const PendingCommit& pending, bool wholeOnly) const {
+  HF_CHECK(pending.reset || pending.endsRestore || pending.pageCount >= pageCount_,
+           "a database shrinks only by a reset, or when it is taken back");
+  ledger::CommitRecord record{.object = object_,
+                              .transaction = transaction_ + 1,
+                              .pageCount = pending.pageCount,
+                              .reset = pending.reset,
+                              .endsRestore = pending.endsRestore,
+                              .pages = {},
+                              .alarm = pending.alarm};
+  record.pages.reserve(pending.pages.size());
+  for (const auto& [number, page] : pending.pages) {
+    HF_CHECK(number >= 1 && number <= pending.pageCount, "a commit's pages lie inside its database");
+    ledger::PageImage image{.number = number, .bytes = *page, .previous = {}};
+    if (!pending.reset && !wholeOnly) {
+      const auto it = pages_.find(number);
+      if (it != pages_.end() && it->second.isBase) image.previous = *it->second.page;
     }
-    HF_TRY(end, context_.ledger->append(record));
-    if (record.alarm) context_.alarms.apply(object_, *record.alarm);
-    if (record.endsRestore) context_.restores.apply({.object = object_, .to = std::nullopt});
-    if (isClean()) beginDirty(end);
-    if (pending.reset) {
-      clearPages();
-      fileCounts_ = false;
-      generation_++;
-    }
-    if (pending.endsRestore) shrunkTo(pending.pageCount);
-    const std::size_t before = pages_.size();
-    for (auto& [number, page] : pending.pages) {
-      pages_[number] = Entry{.page = std::move(page), .isBase = !wholeOnly};
-    }
-    pageCount_ = pending.pageCount;
-    transaction_++;
-    lastCommit_ = end;
-    sizeKnown_ = true;
-    fileKnown_ = true;
-    const std::uint64_t added = (pages_.size() - before) * kPageBytes;
-    bytesNow = context_.bytes.fetch_add(added, std::memory_order_relaxed) + added;
+    record.pages.push_back(image);
   }
+  return record;
+}
+
+std::uint64_t Overlay::installed(PendingCommit pending, bool wholeOnly, ledger::Position end) {
+  if (pending.alarm) context_.alarms.apply(object_, *pending.alarm);
+  if (pending.endsRestore) context_.restores.apply({.object = object_, .to = std::nullopt});
+  if (isClean()) beginDirty(end);
+  if (pending.reset) {
+    clearPages();
+    fileCounts_ = false;
+    generation_++;
+  }
+  if (pending.endsRestore) shrunkTo(pending.pageCount);
+  const std::size_t before = pages_.size();
+  for (auto& [number, page] : pending.pages) {
+    pages_[number] = Entry{.page = std::move(page), .isBase = !wholeOnly};
+  }
+  pageCount_ = pending.pageCount;
+  transaction_++;
+  lastCommit_ = end;
+  sizeKnown_ = true;
+  fileKnown_ = true;
+  const std::uint64_t added = (pages_.size() - before) * kPageBytes;
+  return context_.bytes.fetch_add(added, std::memory_order_relaxed) + added;
+}
+
+void Overlay::wakeCheckpointer(std::uint64_t bytesNow, ledger::Position end) {
   if (context_.wake &&
       (bytesNow > context_.bytesWanted || end.value - context_.ledger->retired().value > context_.ledgerBytesWanted)) {
     context_.wake();
   }
+}
+
+Result<ledger::Position> Overlay::commit(PendingCommit pending) {
+  HF_TRY_VOID(accepts(pending.pages.size() * kPageBytes));
+  std::uint64_t bytesNow = 0;
+  ledger::Position end;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool wholeOnly = takesWholeOnly();
+    HF_TRY(end, context_.ledger->append(recordOf(pending, wholeOnly)));
+    bytesNow = installed(std::move(pending), wholeOnly, end);
+  }
+  wakeCheckpointer(bytesNow, end);
+  return end;
+}
+
+Result<ledger::Position> Overlay::commitTogether(std::span<GroupMember> members) {
+  HF_CHECK(!members.empty(), "a group has members");
+  // In one order for all, so that no two groups wait for each other. (A checkpoint holds one lock at a time.)
+  std::ranges::sort(members, {}, [](const GroupMember& member) { return member.overlay->object(); });
+  Overlay& first = *members.front().overlay;
+  std::uint64_t more = 0;
+  for (const GroupMember& member : members) more += member.pending.pages.size() * kPageBytes;
+  HF_TRY_VOID(first.accepts(more));
+  std::uint64_t bytesNow = 0;
+  ledger::Position end;
+  {
+    std::vector<std::unique_lock<std::mutex>> locks;
+    locks.reserve(members.size());
+    for (const GroupMember& member : members) locks.emplace_back(member.overlay->mutex_);
+    const bool wholeOnly = first.takesWholeOnly();
+    std::vector<ledger::CommitRecord> records;
+    records.reserve(members.size());
+    for (const GroupMember& member : members) records.push_back(member.overlay->recordOf(member.pending, wholeOnly));
+    HF_TRY(end, first.context_.ledger->append(std::span<const ledger::CommitRecord>(records)));
+    for (GroupMember& member : members) {
+      bytesNow = member.overlay->installed(std::move(member.pending), wholeOnly, end);
+    }
+  }
+  first.wakeCheckpointer(bytesNow, end);
   return end;
 }
 

@@ -73,6 +73,13 @@ struct PendingCommit {
   std::optional<ledger::AlarmChange> alarm;
 };
 
+class Overlay;
+
+struct GroupMember {
+  Overlay* overlay = nullptr;
+  PendingCommit pending;
+};
+
 // What a checkpoint copies. `pages` in order of number.
 struct OverlaySnapshot {
   std::vector<NumberedPage> pages;
@@ -103,6 +110,9 @@ class Overlay final {
 
   // Appends to the ledger and installs. An error changes nothing.
   Result<ledger::Position> commit(PendingCommit pending);
+  // The commits of several objects as one group of the ledger: a crash leaves all of them or none. At least one, each
+  // of another object; the order does not matter. An error changes nothing.
+  static Result<ledger::Position> commitTogether(std::span<GroupMember> members);
 
   // The overlay's image of a page, or nullptr. `fileCounts`: whether the file is to be asked then.
   struct Found {
@@ -159,7 +169,14 @@ class Overlay final {
     std::uint32_t filePages = 0;
     std::unordered_set<std::uint32_t> pages;
   };
+  Result<void> accepts(std::uint64_t more);
   Result<void> checkRoom(std::uint64_t more);
+  [[nodiscard]] bool takesWholeOnly() const;
+  // Borrows from `pending`.
+  [[nodiscard]] ledger::CommitRecord recordOf(const PendingCommit& pending, bool wholeOnly) const;  // mutex_ held
+  // The ledger has it. Bytes in all overlays then.
+  std::uint64_t installed(PendingCommit pending, bool wholeOnly, ledger::Position end);  // mutex_ held
+  void wakeCheckpointer(std::uint64_t bytesNow, ledger::Position end);
   void clearPages();
   [[nodiscard]] bool isClean() const { return transaction_ == fileTransaction_ && pages_.empty(); }  // mutex_ held
   void shrunkTo(std::uint32_t pageCount);                                                            // mutex_ held

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,14 @@ class Store {
   // `name`: the name the object was reached by, kept beside its alarm. One Database per object at a time:
   // kAlreadyExists while there is another.
   virtual Result<std::unique_ptr<Database>> open(const ObjectKey& object, std::string name) = 0;
+
+  // Ends the turns of several databases as endTurn() does, with what they commit in one group of the ledger: a crash
+  // leaves all of it or nothing. Returns the position that covers all of them. An error: all are broken, none has
+  // committed. An explicit transaction that is open stays open.
+  virtual Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases) = 0;
+
+  // Whether the object has facets (base/object_id.h). Any thread; asks the disk for one file.
+  [[nodiscard]] virtual Result<bool> hasFacets(const ObjectKey& object) = 0;
 
   // Every alarm known after recovery. Once, before the shards start.
   virtual std::vector<ScheduledAlarm> recoveredAlarms() = 0;

@@ -14,6 +14,10 @@ class ForgetfulLedger final : public ledger::Ledger {
     tail_ += 100;
     return ledger::Position{tail_};
   }
+  Result<ledger::Position> append(std::span<const ledger::CommitRecord>) override {
+    tail_ += 100;
+    return ledger::Position{tail_};
+  }
   Result<ledger::Position> append(const ledger::NamespaceDeletion&) override { return ledger::Position{tail_}; }
   Result<ledger::Position> append(const ledger::UndoRecord&) override { return ledger::Position{tail_}; }
   Result<ledger::Position> append(const ledger::RestoreRequest&) override { return ledger::Position{tail_}; }

@@ -32,6 +32,7 @@ Handle& handleOf(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file); 
 bool isEmpty(const DatabaseFile& file) { return file.resetPending || file.overlay.pageCount() == 0; }
 
 std::uint32_t pageCountOf(const DatabaseFile& file) {
+  if (file.held) return file.held->pageCount;
   if (!isEmpty(file)) return file.overlay.pageCount();
   return file.startingPages == nullptr ? 0 : static_cast<std::uint32_t>(file.startingPages->size());
 }
@@ -54,6 +55,13 @@ int xRead(sqlite3_file* raw, void* out, int amount, sqlite3_int64 offset) {
   if (number > pageCountOf(file)) {
     std::memset(out, 0, bytes);
     return SQLITE_IOERR_SHORT_READ;
+  }
+  if (file.held) {
+    const auto held = std::ranges::find(file.held->pages, number, &NumberedPage::first);
+    if (held != file.held->pages.end()) {
+      std::memcpy(out, held->second->data() + within, bytes);
+      return SQLITE_OK;
+    }
   }
   if (isEmpty(file)) {
     std::memcpy(out, (*file.startingPages)[number - 1]->data() + within, bytes);
@@ -126,6 +134,10 @@ int commitBatch(Handle& handle) {
   if (isEmpty(file) && file.startingPages != nullptr) addStartingPages(pending, *file.startingPages);
   pending.reset = file.resetPending;
   pending.alarm = std::exchange(file.alarm, std::nullopt);
+  if (file.holdsBack) {
+    file.held = std::move(pending);
+    return SQLITE_OK;
+  }
   if (Result<ledger::Position> done = file.overlay.commit(std::move(pending)); !done) {
     file.refusal = done.error();
     return SQLITE_FULL;
@@ -263,9 +275,12 @@ Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
 
 Result<void> commitWithoutPages(DatabaseFile& file) {
   HF_CHECK(file.resetPending, "a commit without pages is a reset");
-  HF_TRY(const ledger::Position end,
-         file.overlay.commit(
-             {.pages = {}, .pageCount = 0, .reset = true, .alarm = std::exchange(file.alarm, std::nullopt)}));
+  PendingCommit pending{.pages = {}, .pageCount = 0, .reset = true, .alarm = std::exchange(file.alarm, std::nullopt)};
+  if (file.holdsBack) {
+    file.held = std::move(pending);
+    return {};
+  }
+  HF_TRY(const ledger::Position end, file.overlay.commit(std::move(pending)));
   HF_CHECK(end.value > 0, "a record has a length");
   file.resetPending = false;
   return {};

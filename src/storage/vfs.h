@@ -33,6 +33,9 @@ struct DatabaseFile {
   const std::vector<PageRef>* startingPages = nullptr;
   // Goes with the next commit.
   std::optional<ledger::AlarmChange> alarm;
+  // A commit stays in `held` and does not go to the ledger: it is to go together with others.
+  bool holdsBack = false;
+  std::optional<PendingCommit> held;
   // Why the last commit or read failed, until taken.
   std::optional<Error> refusal;
 };

@@ -62,7 +62,7 @@ function replace(target: object, name: string, value: Function): void {
 function patchSubtle(prototype: Record<string, Function>): void {
   const wrapped = [
     'encrypt', 'decrypt', 'sign', 'verify', 'digest', 'generateKey', 'deriveKey', 'deriveBits', 'importKey', 'exportKey',
-    'wrapKey', 'unwrapKey',
+    'wrapKey', 'unwrapKey', 'getPublicKey', 'encapsulateBits', 'encapsulateKey', 'decapsulateBits', 'decapsulateKey',
   ];
   for (const name of wrapped) {
     const original = prototype[name]!;

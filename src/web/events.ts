@@ -1,6 +1,6 @@
 // Event classes that Workers have and Node lacks or loads late, and dispatching them safely.
 
-import { makeEnumerable, setTag, uncurryThis } from './primordials.ts';
+import { defineProperty, makeEnumerable, setTag, uncurryThis } from './primordials.ts';
 import { reportException } from './report.ts';
 
 const NativeEvent = Event;
@@ -24,7 +24,7 @@ export class MessageEvent extends NativeEvent {
   constructor(type: string, init: MessageEventInit = {}) {
     super(type, init);
     this.#data = init.data === undefined ? null : init.data;
-    this.#origin = init.origin ?? null;
+    this.#origin = init.origin ?? '';
     this.#lastEventId = init.lastEventId ?? '';
     this.#source = init.source ?? null;
     this.#ports = init.ports ?? [];
@@ -61,6 +61,9 @@ export class CloseEvent extends NativeEvent {
   #wasClean: boolean;
 
   constructor(type: string, init: CloseEventInit = {}) {
+    if (type === undefined) {
+      throw new TypeError("Failed to construct 'CloseEvent': constructor parameter 1 is not of type 'string'.");
+    }
     super(type, init);
     this.#code = init.code ?? 0;
     this.#reason = init.reason ?? '';
@@ -140,6 +143,9 @@ makeEnumerable(PromiseRejectionEvent.prototype, ['promise', 'reason']);
 export function fire(target: EventTarget, event: Event): void {
   const handler = (target as any)[`on${event.type}`];
   if (typeof handler === 'function') {
+    // It is called as the first listener, before the dispatch gives the event its target.
+    defineProperty(event, 'target', { value: target, configurable: true });
+    defineProperty(event, 'currentTarget', { value: target, configurable: true });
     try {
       handler.call(target, event);
     } catch (error) {

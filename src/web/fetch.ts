@@ -1,6 +1,7 @@
 // fetch: outgoing HTTP through Node's client. The request leaves after the output gate; the answer and each chunk of its
 // body come back as events of the context that asked.
 
+import type { IncomingMessage } from 'node:http';
 import {
   type ByteSource,
   BodyState,
@@ -11,7 +12,7 @@ import {
 import { asksForUpgrade } from './exchange.ts';
 import { failure } from './errors.ts';
 import { findHeader, textOfWire, wireText } from './headers.ts';
-import { hostFetch, webStreams } from './host_modules.ts';
+import { hostFetch, nodeStream, webStreams } from './host_modules.ts';
 import {
   type ContextResource,
   type Frame,
@@ -42,7 +43,7 @@ import {
   requestState,
 } from './request.ts';
 import { type Response, makeReceivedResponse } from './response.ts';
-import { connectForFetch } from './websocket/client.ts';
+import { type FetchedSocket, connectForFetch } from './websocket/client.ts';
 
 const NativeAbortController = AbortController;
 const anySignal = AbortSignal.any.bind(AbortSignal);
@@ -109,10 +110,9 @@ class Flight implements ContextResource {
 }
 
 // The body of the answer; the flight has landed when it has been read to the end.
-function incomingBody(inner: globalThis.Response, length: number, flight: Flight): ByteSource {
-  const source = ioStreamSource(inner.body as ReadableStream, length);
+function flownBody(source: ByteSource, flight: Flight): ByteSource {
   return {
-    length,
+    length: source.length,
     read: () =>
       promiseThen(
         source.read(),
@@ -189,7 +189,8 @@ async function fetchHttp(request: Request, frame: Frame): Promise<Response> {
   if (inner.body === null) {
     flight.landed();
   } else {
-    body = new BodyState(incomingBody(inner, lengthText === null ? -1 : Number(lengthText), flight), undefined);
+    const source = ioStreamSource(inner.body as ReadableStream, lengthText === null ? -1 : Number(lengthText));
+    body = new BodyState(flownBody(source, flight), undefined);
   }
   return makeReceivedResponse({
     status: inner.status,
@@ -203,38 +204,61 @@ async function fetchHttp(request: Request, frame: Frame): Promise<Response> {
   });
 }
 
+function webBody(message: IncomingMessage): ReadableStream {
+  webStreams();
+  return runAsHost(() => nodeStream().Readable.toWeb(message)) as unknown as ReadableStream;
+}
+
 async function fetchSocket(request: Request, frame: Frame): Promise<Response> {
   const flat = requestFlatHeaders(request);
-  const url = new URL(requestState(request).url);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const { url: given } = requestState(request);
+  const url = new URL(given);
   url.hash = '';
   const protocols: string[] = [];
   const names = split(findHeader(flat, 'sec-websocket-protocol') ?? '', ',');
   for (let i = 0; i < names.length; i++) if (trim(names[i]!) !== '') arrayPush(protocols, trim(names[i]!));
+  const flight = new Flight(frame.context);
+  const asked = requestSignal(request);
+  const signal = asked === undefined ? flight.controller.signal : anySignal([asked, flight.controller.signal]);
   const connect = async () => {
     const gate = frame.context.waitForOutput();
     if (gate !== undefined) await gate;
-    return runAsHost(() => connectForFetch(url.href, headerPairs(flat, true), protocols));
+    return connectForFetch(url.href, headerPairs(flat, true), protocols, signal);
   };
-  let socket: Awaited<ReturnType<typeof connect>>;
+  let result: FetchedSocket;
   try {
-    socket = await awaitIo(connect());
+    result = await awaitIo(connect());
   } catch (error) {
+    flight.landed();
     throw connectionLost(error);
   }
-  socket.creator = frame.context;
-  addResource(frame.context, socket);
-  const answered = ['Upgrade', 'websocket', 'Connection', 'Upgrade'];
-  if (socket.protocol !== null && socket.protocol !== '') arrayPush(answered, 'Sec-WebSocket-Protocol', socket.protocol);
+  const common = { url: given, redirected: false, webSocket: null, cf: undefined };
+  if ('state' in result) {
+    flight.landed();
+    result.state.creator = frame.context;
+    addResource(frame.context, result.state);
+    return makeReceivedResponse({
+      ...common,
+      status: 101,
+      statusText: 'Switching Protocols',
+      flat: result.flat,
+      body: null,
+      webSocket: result.state.ws,
+    });
+  }
+  if (result.kind === 'broken') {
+    flight.landed();
+    const body = new BodyState(result.text, undefined);
+    return makeReceivedResponse({ ...common, status: 502, statusText: 'Bad Gateway', flat: ['content-type', 'text/plain;charset=UTF-8'], body });
+  }
+  const { message } = result;
+  const body = new BodyState(flownBody(ioStreamSource(webBody(message), -1), flight), undefined);
   return makeReceivedResponse({
-    status: 101,
-    statusText: 'Switching Protocols',
-    flat: answered,
-    body: null,
-    url: requestState(request).url,
-    redirected: false,
-    webSocket: socket.ws,
-    cf: undefined,
+    ...common,
+    status: message.statusCode!,
+    statusText: message.statusMessage!,
+    flat: message.rawHeaders,
+    body,
   });
 }
 

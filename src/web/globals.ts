@@ -13,12 +13,11 @@ import { Headers } from './headers.ts';
 import { nodeRequire } from './host.ts';
 import { nodeBlob, webStreams } from './host_modules.ts';
 import { awaitIo, frameIfAny } from './io.ts';
+import { adaptGlobal, adaptGlobals } from './legacy.ts';
 import { MessageChannel, MessagePort } from './message_channel.ts';
 import {
   SafeSet,
   defineProperty,
-  hostQueueMicrotask,
-  hostStructuredClone,
   ownKeys,
   reflectApply,
   setTag,
@@ -26,6 +25,7 @@ import {
 import { realProcess, webProcess } from './process.ts';
 import { streamOfSource, ioStreamSource } from './body.ts';
 import { reportException } from './report.ts';
+import { reenteringClass, repairAtomics, repairWebAssembly, structuredCloneHere, textStreamOf } from './reentry.ts';
 import { Request } from './request.ts';
 import { Response } from './response.ts';
 import { streamClasses } from './streams.ts';
@@ -67,7 +67,7 @@ function setValue(name: string, value: unknown): void {
 function setLazy(name: string, make: () => unknown): void {
   defineProperty(globalThis, name, {
     get(): unknown {
-      const value = make();
+      const value = adaptGlobal(name, make());
       setValue(name, value);
       return value;
     },
@@ -171,6 +171,9 @@ function repairHostClasses(): void {
     stream() {
       return streamOfSource(ioStreamSource(stream(this), this.size));
     },
+    textStream() {
+      return textStreamOf(this);
+    },
   };
   for (const name of Object.keys(replaced)) {
     defineProperty(Blob.prototype, name, { value: replaced[name], writable: true, enumerable: true, configurable: true });
@@ -237,6 +240,8 @@ export function installGlobals(): void {
   // What is replaced must be captured by then: every module of the runtime has been evaluated.
   const global = globalThis as Record<string, any>;
   repairHostClasses();
+  repairAtomics();
+  repairWebAssembly();
   removeForeign();
   for (const name of streamNames) {
     setLazy(name, () => {
@@ -251,8 +256,9 @@ export function installGlobals(): void {
     clearTimeout: webTimers.clearTimeout,
     setInterval: webTimers.setInterval,
     clearInterval: webTimers.clearInterval,
-    queueMicrotask: hostQueueMicrotask,
-    structuredClone: hostStructuredClone,
+    queueMicrotask: webTimers.queueMicrotask,
+    structuredClone: structuredCloneHere,
+    FinalizationRegistry: reenteringClass('FinalizationRegistry', FinalizationRegistry),
     self: globalThis,
     navigator: new Navigator(),
     caches: new CacheStorage(),
@@ -266,6 +272,10 @@ export function installGlobals(): void {
   for (const name of ['IdentityTransformStream', 'FixedLengthStream', 'CompressionStream', 'DecompressionStream'] as const) {
     setLazy(name, () => streamClasses()[name]);
   }
+  const { get, value } = Object.getOwnPropertyDescriptor(globalThis, 'PerformanceObserver')!;
+  setLazy('PerformanceObserver', () =>
+    reenteringClass('PerformanceObserver', (get === undefined ? value : reflectApply(get, globalThis, [])) as Function),
+  );
   for (const name of ['crypto', 'Crypto', 'SubtleCrypto'] as const) {
     setLazy(name, () => cryptoGlobals()[name]);
   }
@@ -273,8 +283,9 @@ export function installGlobals(): void {
   defineProperty(global, Symbol.toStringTag, { value: 'ServiceWorkerGlobalScope', configurable: true });
   installGlobalEvents();
   installRejectionEvents();
-  if (flag('nodejs_compat')) installNodeGlobals();
+  if (flag('nodejs_compat_v2')) installNodeGlobals();
   else hideForHost();
+  adaptGlobals(global);
 }
 
 // What Node's HTTP client needs at run time and user code is not told of.

@@ -77,9 +77,27 @@ export function nodeBlob(): CapturedBlob {
 // Node's fetch, which loads its HTTP client on the first call.
 export const hostFetch: (url: string, init: object) => Promise<globalThis.Response> = globalThis.fetch as never;
 
-// Node's WebSocket client.
-export function nodeWebSocket(): unknown {
-  return (nodeRequire('node:http') as { WebSocket: unknown }).WebSocket;
+type NodeHttp = typeof import('node:http');
+// The modules that make requests, for handshakes of outgoing sockets.
+export function nodeHttp(): NodeHttp {
+  return nodeRequire('node:http') as NodeHttp;
+}
+export function nodeHttps(): Pick<NodeHttp, 'request'> {
+  return nodeRequire('node:https') as Pick<NodeHttp, 'request'>;
+}
+
+export function nodeStream(): typeof import('node:stream') {
+  return nodeRequire('node:stream') as typeof import('node:stream');
+}
+
+type NodeZlib = typeof import('node:zlib');
+let zlib: Pick<NodeZlib, 'inflateRawSync' | 'deflateRawSync' | 'constants'> | undefined;
+export function nodeZlib(): NonNullable<typeof zlib> {
+  if (zlib === undefined) {
+    const { inflateRawSync, deflateRawSync, constants } = nodeRequire('node:zlib') as NodeZlib;
+    zlib = { inflateRawSync, deflateRawSync, constants };
+  }
+  return zlib;
 }
 
 const { hrtime } = nodeRequire('node:process') as NodeJS.Process;

@@ -74,8 +74,6 @@ export function stopResources(context: IoContext): void {
 export interface Frame {
   readonly context: IoContext;
   readonly section: Section | null;
-  // Runs something under this frame; made by the frame's first turn. Entering anew would copy a map on every turn.
-  scope?: (run: () => void) => void;
 }
 
 // Under this frame Node's own machinery runs for us (its HTTP client): no turn, no user code.
@@ -111,8 +109,18 @@ export function runAsHost<T>(run: () => T): T {
   return frames.run(hostFrame, run);
 }
 
+// User code has got AsyncLocalStorage. What it keeps there passes through promises by itself; a callback that waits for
+// something else has to be bound to it, which costs more than most callbacks.
+let storesAreUsed = false;
+const bindToStores: (run: () => void) => () => void = AsyncLocalStorage.bind.bind(AsyncLocalStorage);
+export function userStoresAreUsed(): void {
+  storesAreUsed = true;
+}
+export function withUserStores(run: () => void): () => void {
+  return storesAreUsed ? bindToStores(run) : run;
+}
+
 let turnsHaveRun = false;
-const takeSnapshot: () => (run: () => void) => void = AsyncLocalStorage.snapshot.bind(AsyncLocalStorage);
 
 // True when the caller is Node's own code: it finds our timers in the global object. (User code runs without a frame only
 // while modules are evaluated, before the first turn.)
@@ -136,7 +144,7 @@ export function enqueueTurn(frame: Frame, run: () => void): void {
   if (queue.length - head === 1) native.wake();
 }
 
-// Runs the oldest queued turn; true when more are queued. Called by C++ only.
+// Runs the oldest queued turn; true when more are queued. Called by C++ only, inside a node::CallbackScope.
 export function runTurn(): boolean {
   const turn = queue[head];
   if (turn === undefined) return false;
@@ -149,9 +157,10 @@ export function runTurn(): boolean {
     head = 0;
   }
   turnsHaveRun = true;
-  const { frame } = turn;
-  frame.scope ??= frames.run(frame, takeSnapshot);
-  frame.scope(turn.run);
+  // The caller's scope ends what this begins. frames.run() would end it here and cost two maps, a scope kept by the frame
+  // ten times as much as the map that is made here.
+  frames.enterWith(turn.frame);
+  turn.run();
   return head < queue.length;
 }
 

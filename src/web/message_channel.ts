@@ -3,7 +3,8 @@
 
 import { MessageEvent, fire } from './events.ts';
 import { type Frame, frameIfAny } from './io.ts';
-import { arrayPush, hostQueueMicrotask, hostStructuredClone, setTag } from './primordials.ts';
+import { arrayPush, hostQueueMicrotask, setTag } from './primordials.ts';
+import { structuredCloneHere } from './reentry.ts';
 
 const kInternal = Symbol('internal');
 let entangle: (a: MessagePort, b: MessagePort) => void;
@@ -29,7 +30,7 @@ export class MessagePort extends EventTarget {
 
   postMessage(value: unknown, options: Transferable[] | StructuredSerializeOptions | undefined = undefined): void {
     const transfer = Array.isArray(options) ? { transfer: options } : options;
-    const copy = hostStructuredClone(value, transfer);
+    const copy = structuredCloneHere(value, transfer);
     const peer = this.#peer;
     if (peer !== undefined) peer.#take(copy);
   }

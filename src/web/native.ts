@@ -41,6 +41,7 @@ export interface Config {
   compatibilityFlags: string[];
   bindings: BindingConfig[];
   namespaces: NamespaceConfig[];
+  secondMs: number; // what the runtime takes for a second when it looks for idle objects; 1000 but for tests
   checking: boolean; // true: started only to be looked at (deploy check); no events will come
 }
 
@@ -75,6 +76,9 @@ export interface Native {
   // Tells C++ that the turn queue is no longer empty. Needed only when a turn is queued while C++ is not inside one of
   // the Runtime functions (for example from a callback of Node's own event loop). Harmless otherwise.
   wake(): void;
+  // Ends the JavaScript of the turn that runs; nothing can catch that, and no `finally` runs. True: loop until it does.
+  // False: no turn runs, or the host cannot.
+  cutTurn(): boolean;
 
   // --- log. `where`: "" or the object's id. C++ adds script and version.
   log(level: LogLevel, text: string, where: string): void;
@@ -95,9 +99,11 @@ export interface Native {
   moduleValue(part: string): unknown;
 
   // --- ids of Durable Objects (spec 1.2)
-  idFromName(ns: string, name: string): string;
-  idRandom(ns: string): string;
-  idParse(ns: string, hex: string): string; // throws TypeError with spec 1.2's texts; returns lowercase
+  // `jurisdiction`: an index of kJurisdictions (actor/ids.ts); 0: none.
+  idFromName(ns: string, name: string, jurisdiction: number): string;
+  idRandom(ns: string, jurisdiction: number): string;
+  // The jurisdiction of an id of this namespace. Throws TypeError with spec 1.2's texts when it is none.
+  idJurisdiction(ns: string, hex: string): number;
 
   // --- messages between isolates. `message` is any structured-cloneable value made of plain arrays, objects, strings,
   // numbers, ArrayBuffers, Uint8Arrays and user values (mode 1); it is serialised before the call returns (a
@@ -112,10 +118,15 @@ export interface Native {
   scriptAddress(script: string): number;
 
   // --- placement of Durable Objects. There is at most one live instance per id in the process; C++ holds the table.
-  // True: this isolate now owns (or owned already) the object and may run it. False: use sendToActor.
-  claimActor(ns: string, id: string, name: string | undefined): boolean;
+  // True: this isolate now owns (or owned already) the object and may run it. False: use sendToActor. Anything else: it
+  // owns the object, which another version has handed over with this state.
+  claimActor(ns: string, id: string, name: string | undefined): unknown;
   // The instance and its container are gone (evicted, reset); closes its database. Another isolate may claim it.
   releaseActor(ns: string, id: string): void;
+
+  // Instead of releaseActor, for an object that sleeps with open sockets: it goes on in the isolate that runs its class
+  // now, which is told (Runtime.adopt). What comes out of `ends` waits meanwhile.
+  handOver(ns: string, id: string, name: string | undefined, ends: number[], state: unknown): void;
 
   // --- an object's database. Opened on first use, after claimActor. `databaseClose` drops uncommitted writes.
   databaseOpen(ns: string, id: string, name: string | undefined): number;
@@ -127,6 +138,14 @@ export interface Native {
   databaseBroken(db: number): 'user' | 'infrastructure' | undefined;
   // ctx.abort(): drop what is not committed and refuse everything from now on with `message`.
   databaseAbort(db: number, message: string): void;
+
+  // Facets: databases of their own that are committed together with the root's, and counted with it: commit numbers of
+  // both are those of the root, and Runtime.durable names the root. `path`: JSON text of the names that lead to the
+  // facet; '' with facetErase: all of them. What a tree writes in a round of turns is one commit.
+  facetOpen(root: number, path: string): number;
+  // All below `path`, and what is there `itself`; the commit, 0: there was nothing.
+  facetErase(root: number, path: string, itself: boolean): number;
+  facetClone(root: number, from: string, to: string): number;
 
   // Key-value. Values are serialised (mode 0) and deserialised in C++. A write opens the implicit transaction, which the
   // end of the turn commits; it returns the number of the commit it will be part of. When that commit is durable,
@@ -208,8 +227,8 @@ export interface Native {
   respondWrite(exchange: number, chunk: Uint8Array): boolean;
   respondEnd(exchange: number): void;
   respondAbort(exchange: number): void;
-  // 101: the connection becomes a WebSocket joined to `end`.
-  respondUpgrade(exchange: number, headers: string[], end: number): void;
+  // 101: the connection becomes a WebSocket joined to `end`. `deflate`: its messages may be deflated.
+  respondUpgrade(exchange: number, headers: string[], end: number, deflate: boolean): void;
   // The handler threw: C++ answers 500 (or 503 when overloaded) with Cloudflare's page for it.
   respondError(exchange: number, overloaded: boolean): void;
   // Asks for the next chunk of the request's body: answered by Runtime.requestChunk.
@@ -232,6 +251,8 @@ export interface Runtime {
   // Runs one queued turn. True: more are queued.
   runTurn(): boolean;
 
+  // Whether user code may compile text (eval) while its modules start. Afterwards it never may.
+  allowsEvalAtStart(): boolean;
   // The exports of a built-in module (`cloudflare:workers`, `node:buffer`, ...) for an import, or undefined when there
   // is none. With `default` among the keys where the module has one.
   builtinModule(specifier: string): Record<string, unknown> | undefined;
@@ -256,8 +277,9 @@ export interface Runtime {
   message(from: number, message: unknown): void;
   // The same for a Durable Object that this isolate owns (C++ has claimed it already).
   actorMessage(from: number, ns: string, id: string, name: string | undefined, message: unknown): void;
-  // The isolate with this address is gone: calls that wait for it fail with "Network connection lost." (retryable).
-  peerGone(address: number): void;
+  // The isolate with this address is gone. 'ended': in order, all objects' calls answered; otherwise calls that wait for it
+  // fail: because it exceeded its CPU or memory limit, or with "Network connection lost." `namespaces`: of its script.
+  peerGone(address: number, why: 'ended' | 'cpu' | 'memory' | 'lost', namespaces: string[]): void;
 
   // Pairs (db, commit): everything up to that commit of that database is durable.
   durable(pairs: number[]): void;
@@ -276,12 +298,17 @@ export interface Runtime {
   socketEvent(end: number, kind: 'text' | 'binary' | 'close' | 'gone' | 'error',
     data: string | ArrayBuffer | undefined, code: number, reason: string): void;
 
-  // This version has been replaced. 'deferred': hand objects over when they fall idle (Native.releaseActor), at the
-  // latest at `deadline` (ms); 'now': reset them all with "Durable Object reset because its code was updated.".
+  // This version has been replaced. 'deferred': hand objects over when they fall idle (Native.releaseActor, handOver), at
+  // the latest at `deadline` (ms); 'now': at once. Of those that are busy then what runs fails with "Durable Object reset
+  // because its code was updated.", after at most 30 s.
   // No new objects will be claimed by this isolate.
   codeUpdated(mode: 'deferred' | 'now', deadline: number): void;
+  // An object that another version has handed over is to be claimed now.
+  adopt(ns: string, id: string, name: string | undefined): void;
+  // The heap is nearly full: idle objects should leave it.
+  memoryPressure(): void;
   // The namespaces were deleted: reset their objects.
-  namespacesDeleted(namespaces: string[]): void;
+  namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void;
   // The object's storage is about to be replaced from outside: reset it.
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.

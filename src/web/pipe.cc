@@ -32,7 +32,16 @@ PipeTable::Pipe* PipeTable::find(PipeEnd end) {
 void PipeTable::attach(PipeEnd end, PipeSink& sink) {
   const bool inserted = sinks_.emplace(end, &sink).second;
   HF_CHECK(inserted, "an end is attached once");
+  if (auto held = held_.extract(end)) {
+    for (PipeMessage& message : held.mapped()) deliver(end, std::move(message));
+    return;
+  }
   onHome(end, [end, shard = shard_](PipeTable& home) { home.attachAtHome(end, shard); });
+}
+
+void PipeTable::hold(PipeEnd end) {
+  sinks_.erase(end);
+  held_.try_emplace(end);
 }
 
 void PipeTable::detach(PipeEnd end) { sinks_.erase(end); }
@@ -117,6 +126,7 @@ void PipeTable::routeAck(PipeEnd from) {
 
 void PipeTable::abort(PipeEnd end) {
   sinks_.erase(end);
+  held_.erase(end);
   onHome(end, [end](PipeTable& home) { home.abortAtHome(end); });
 }
 
@@ -158,7 +168,11 @@ void PipeTable::deliverAt(unsigned shard, PipeEnd end, PipeMessage message) {
 
 void PipeTable::deliver(PipeEnd end, PipeMessage message) {
   const auto it = sinks_.find(end);
-  if (it == sinks_.end()) return;  // detached meanwhile: nobody is interested any more
+  if (it == sinks_.end()) {
+    // Otherwise it was detached meanwhile: nobody is interested any more.
+    if (const auto held = held_.find(end); held != held_.end()) held->second.push_back(std::move(message));
+    return;
+  }
   PipeSink* sink = it->second;
   if (message.kind == PipeKind::kGone) sinks_.erase(it);
   sink->onPipeMessage(end, std::move(message));

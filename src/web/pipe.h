@@ -66,6 +66,10 @@ class PipeTable final {
 
   // `sink` gets what comes out of `end`, from now on and what has waited; it outlives the attachment.
   void attach(PipeEnd end, PipeSink& sink);
+  // The sink goes away and another one will come, on this shard: what comes out of `end` waits for it.
+  void hold(PipeEnd end);
+  // A message that a sink was given and has not taken, for whoever is the sink now.
+  void redeliver(PipeEnd end, PipeMessage message) { deliver(end, std::move(message)); }
   // The sink goes away without a word to the other side (used after kClose/kGone were exchanged).
   void detach(PipeEnd end);
 
@@ -121,6 +125,7 @@ class PipeTable final {
   std::uint64_t next_ = 1;
   std::unordered_map<std::uint64_t, Pipe> pipes_;  // whose home is here
   std::unordered_map<PipeEnd, PipeSink*> sinks_;   // attached here
+  std::unordered_map<PipeEnd, std::deque<PipeMessage>> held_;
 };
 
 }  // namespace hf::web

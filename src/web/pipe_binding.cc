@@ -80,6 +80,10 @@ void PipeBinding::install(v8::Local<v8::Context> context, v8::Local<v8::Object> 
   add("pipeAutoResponseTime", Natives::autoResponseTime);
 }
 
+void PipeBinding::letGo(PipeEnd end) {
+  if (attached_.erase(end) != 0) pipes_.hold(end);
+}
+
 void PipeBinding::abortAll() {
   for (const PipeEnd end : std::exchange(attached_, {})) pipes_.abort(end);
 }
@@ -87,7 +91,10 @@ void PipeBinding::abortAll() {
 void PipeBinding::onPipeMessage(PipeEnd end, PipeMessage message) {
   static constexpr const char* kKinds[] = {"text", "binary", "close", "gone", "error"};
   if (host_.isSuspended()) {
-    host_.afterTurn([this, end, message = std::move(message)]() mutable { onPipeMessage(end, std::move(message)); });
+    host_.afterTurn([this, end, message = std::move(message)]() mutable {
+      if (attached_.contains(end)) return onPipeMessage(end, std::move(message));
+      pipes_.redeliver(end, std::move(message));  // let go meanwhile
+    });
     return;
   }
   if (message.kind == PipeKind::kGone) attached_.erase(end);

@@ -16,6 +16,8 @@ class PipeBinding final : public PipeSink {
   PipeBinding(PipeTable& pipes, BindingHost& host) : pipes_(pipes), host_(host) {}
 
   void install(v8::Local<v8::Context> context, v8::Local<v8::Object> native);
+  // Another isolate of this shard will attach `end`: what comes out of it waits.
+  void letGo(PipeEnd end);
   // The isolate is going away: the other sides see the connection cut.
   void abortAll();
 

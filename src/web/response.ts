@@ -1,6 +1,7 @@
 // Response (spec 7.1, 7.2, 11). `new Response("text")` makes one object more than a text: the headers are a shared list
 // until somebody asks for them.
 
+import { moveAttributes } from './attributes.ts';
 import {
   type BodyInit,
   type BodyState,
@@ -17,7 +18,6 @@ import { type HeadersInit, Headers, findHeader, flatHeaders, headersFromFlat, kI
 import {
   arrayPush,
   arraySlice,
-  freeze,
   jsonStringify,
   makeEnumerable,
   regExpTest,
@@ -51,9 +51,10 @@ export interface ResponseState {
   manualEncoding: boolean;
 }
 
-const kNoHeaders: readonly string[] = freeze([]);
-const kTextHeaders: readonly string[] = freeze(['Content-Type', 'text/plain;charset=UTF-8']);
-const kJsonHeaders: readonly string[] = freeze(['Content-Type', 'application/json']);
+// Not frozen: V8 copies a frozen array by another, slow way, and the copy is serialized as a sparse one.
+const kNoHeaders: readonly string[] = [];
+const kTextHeaders: readonly string[] = ['Content-Type', 'text/plain;charset=UTF-8'];
+const kJsonHeaders: readonly string[] = ['Content-Type', 'application/json'];
 const kBadStatusText = /[^\t\x20-\x7e\x80-\xff]/;
 
 function makeState(status: number, flat: readonly string[]): ResponseState {
@@ -273,6 +274,9 @@ export class Response extends Body {
 setTag(Response.prototype, 'Response');
 makeEnumerable(Response.prototype, [
   'clone', 'status', 'statusText', 'headers', 'ok', 'redirected', 'url', 'webSocket', 'cf', 'type',
+]);
+moveAttributes(Response.prototype, [
+  'cf', 'headers', 'ok', 'redirected', 'status', 'statusText', 'type', 'url', 'webSocket',
 ]);
 makeEnumerable(Response, ['json', 'redirect', 'error']);
 

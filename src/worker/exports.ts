@@ -1,14 +1,15 @@
 // The main module's exports: what each of them is (spec 2.1), and `ctx.exports`.
 
+import { type FacetClass, registerFacetClass } from '../actor/facets.ts';
 import { makeNamespace } from '../actor/namespace.ts';
 import { ObjectChannel } from '../actor/channel.ts';
 import { channels } from '../actor/rpc_refs.ts';
-import { makeCallableFetcher } from '../actor/stubs.ts';
-import { config } from '../web/host.ts';
+import { Fetcher, makeCallableFetcher } from '../actor/stubs.ts';
+import { config, native } from '../web/host.ts';
 import type { ExportReport } from '../web/native.ts';
-import { SafeMap, getPrototypeOf, objectKeys } from '../web/primordials.ts';
+import { SafeMap, getPrototypeOf, objectKeys, setTag } from '../web/primordials.ts';
 import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from './entrypoints.ts';
-import { actorClasses } from './env.ts';
+import { actorClasses, env } from './env.ts';
 import { ServiceChannel, serviceChannel, serviceFetcher } from './service.ts';
 
 export interface Entrypoint {
@@ -18,6 +19,7 @@ export interface Entrypoint {
 
 // By export name; 'default' for the default export. Durable Object classes are not here.
 export const entrypoints = new SafeMap<string, Entrypoint>();
+const objectClasses = new SafeMap<string, FacetClass>();
 const reports: ExportReport[] = [];
 
 function extendsClass(value: Function, base: Function): boolean {
@@ -68,7 +70,11 @@ export function setMain(namespace: Record<string, unknown>): ExportReport[] {
     const { kind, handlers, isLegacy } = classify(value);
     reports.push({ name, kind, handlers });
     if (kind === 'entrypoint' || kind === 'handler-object') entrypoints.set(name, { kind, value });
+    // Any other function may be a class for facets.
+    const isPlainFunction = kind === 'other' && typeof value === 'function' && !extendsClass(value, WorkflowEntrypoint);
+    if (isPlainFunction) objectClasses.set(name, { className: name, userClass: value, isLegacy: true, env, props: {} });
     if (kind !== 'durable-object') continue;
+    objectClasses.set(name, { className: name, userClass: value as Function, isLegacy, env, props: {} });
     actorClasses.forEach((actorClass) => {
       if (actorClass.className !== name) return;
       actorClass.userClass = value as Function;
@@ -78,8 +84,54 @@ export function setMain(namespace: Record<string, unknown>): ExportReport[] {
   return reports;
 }
 
-// A class without storage of its own: only facets could use it.
+// What a facet's `class` can be.
 class DurableObjectClass {}
+setTag(DurableObjectClass.prototype, 'DurableObjectClass');
+
+// `ctx.exports.X` of a Durable Object class is a class for facets and, with `{props}`, makes one that has props. With a
+// namespace it is that too.
+function loopbackClass(facetClass: FacetClass, namespace: object | undefined): object {
+  const call = (options: unknown): object => {
+    const made = new DurableObjectClass();
+    registerFacetClass(made, { ...facetClass, props: (options as { props?: unknown } | undefined)?.props ?? {} });
+    return made;
+  };
+  const tag = namespace === undefined ? 'LoopbackDurableObjectClass' : 'LoopbackDurableObjectNamespace';
+  const place = namespace ?? new DurableObjectClass();
+  const value = new Proxy(call, {
+    apply: (_target, _self, args) => call(args[0]),
+    get(_target, key) {
+      if (key === Symbol.toStringTag) return tag;
+      const member = Reflect.get(place, key, place) as unknown;
+      return typeof member === 'function' && key !== 'constructor' ? member.bind(place) : member;
+    },
+    has: (_target, key) => key in place,
+    getPrototypeOf: () => getPrototypeOf(place),
+    ownKeys: () => ['length', 'name'],
+  });
+  registerFacetClass(value, facetClass);
+  return value;
+}
+
+// A copy of the props that `ctx.exports.X(options)` names.
+function propsOf(options: unknown): unknown {
+  const isObject = (value: unknown) => typeof value === 'object' || typeof value === 'function';
+  if (!isObject(options)) {
+    throw new TypeError("Failed to execute '(called as function)' on 'LoopbackServiceStub': parameter 1 is not of type 'Options'.");
+  }
+  const props = (options as { props?: unknown } | null)?.props;
+  if (props === undefined) return {};
+  if (!isObject(props) || props === null) {
+    throw new TypeError("Incorrect type for the 'props' field on 'Options': the provided value is not of type 'Object'.");
+  }
+  try {
+    return native.clone(props, 0);
+  } catch (error) {
+    // Stubs of services and objects are the only references that props may hold.
+    if (Object.values(props).some((value) => value instanceof Fetcher)) return props;
+    throw error;
+  }
+}
 
 let made: Record<string, unknown> | undefined;
 
@@ -88,14 +140,16 @@ export function workerExports(): Record<string, unknown> {
   made = {};
   for (const { name, kind } of reports) {
     if (kind === 'durable-object') {
-      let value: unknown;
+      let namespace: object | undefined;
       actorClasses.forEach((actorClass, ns) => {
-        if (actorClass.className === name) value = makeNamespace(ns, actorClass);
+        if (actorClass.className === name) namespace = makeNamespace(ns, actorClass);
       });
-      made[name] = value ?? new DurableObjectClass();
+      made[name] = loopbackClass(objectClasses.get(name)!, namespace);
     } else if (kind === 'entrypoint' || kind === 'handler-object') {
-      const withOptions = (options: unknown) => serviceFetcher(config.script, name, (options as { props?: unknown })?.props ?? {});
+      const withOptions = (options: unknown) => serviceFetcher(config.script, name, propsOf(options));
       made[name] = makeCallableFetcher(serviceChannel(config.script, name, {}), withOptions, 'LoopbackServiceStub');
+    } else if (objectClasses.has(name)) {
+      made[name] = loopbackClass(objectClasses.get(name)!, undefined);
     }
   }
   return made;

@@ -114,11 +114,18 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
                                      {"exception", describe(context, error)}});
   };
   options.onCondemned = [this](js::Condemned) { condemn(); };
+  options.onHeapNearlyFull = [this] { memoryPressure(); };
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
   environment_->setAfterNodeWork([this] { schedulePump(); });
   HF_TRY_VOID(startRuntime(snapshot, purpose));
-  environment_->forbidCodeGeneration();
+  bool evalAtStart = false;
+  environment_->enter([&] {
+    Local<Value> answer;
+    evalAtStart = callRuntime("allowsEvalAtStart", [](v8::Isolate*, auto&) {}).ToLocal(&answer) && answer->IsTrue();
+  });
+  if (!evalAtStart) environment_->forbidCodeGeneration();
   HF_TRY_VOID(startModules());
+  if (evalAtStart) environment_->forbidCodeGeneration();
   if (purpose == Purpose::kServe) schedulePump();
   return {};
 }
@@ -286,6 +293,7 @@ Local<Object> Isolate::configObject(Local<Context> context, const catalog::Snaps
     namespaces.push_back(item);
   }
   set(config, "namespaces", v8::Array::New(isolate, namespaces.data(), namespaces.size()));
+  set(config, "secondMs", v8::Number::New(isolate, static_cast<double>(shard_.options().second.count())));
   set(config, "checking", v8::Boolean::New(isolate, purpose == Purpose::kCheck));
   return config;
 }
@@ -364,6 +372,7 @@ void Isolate::pump() {
     bool more = true;
     for (int i = 0; more; i++) {
       if (i == kTurnsPerRound) {
+        databases_.endRound(actor::DatabaseTable::Round::kMore);
         schedulePump();
         break;
       }
@@ -374,6 +383,8 @@ void Isolate::pump() {
         Local<Value> result;
         if (runtimeFunction("runTurn")->Call(context, runtime_.Get(isolate), 0, nullptr).ToLocal(&result)) {
           more = result->IsTrue();
+        } else {
+          more = true;  // ctx.abort() has cut it
         }
       });
       if (!finished) {
@@ -381,6 +392,7 @@ void Isolate::pump() {
         break;
       }
       databases_.endTurn();
+      if (!more && !awake_) databases_.endRound(actor::DatabaseTable::Round::kEnds);
       failPending();
       runAfterTurn();
       more = more || awake_;
@@ -494,13 +506,6 @@ void Isolate::actorMessage(const ObjectKey& object, const std::string& name, con
   });
 }
 
-void Isolate::peerGone(IsolateAddress address) {
-  if (isSuspended()) return afterTurn([this, address] { peerGone(address); });
-  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(v8::Number::New(isolate, static_cast<double>(address)));
-  });
-}
-
 void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
   if (isSuspended()) return afterTurn([this, commits] { durable(commits); });
   tellRuntime("durable", [&](v8::Isolate* isolate, auto& out) {
@@ -524,67 +529,6 @@ void Isolate::alarm(const ObjectKey& object, const std::string& name, WallMs sch
     out.push_back(nameValue(isolate, name));
     out.push_back(v8::Number::New(isolate, static_cast<double>(scheduledAt)));
     out.push_back(v8::Integer::New(isolate, retryCount));
-  });
-}
-
-void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
-  retired_ = true;
-  if (isSuspended()) return afterTurn([this, mode, deadline] { codeUpdated(mode, deadline); });
-  tellRuntime("codeUpdated", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::string(isolate, mode == catalog::CodeUpdateMode::kDeferred ? "deferred" : "now"));
-    out.push_back(v8::Number::New(isolate, static_cast<double>(deadline)));
-  });
-}
-
-void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
-  if (isSuspended()) return afterTurn([this, namespaces] { namespacesDeleted(namespaces); });
-  tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
-    v8::LocalVector<Value> list(isolate);
-    for (const NamespaceId& ns : namespaces) list.push_back(js::string(isolate, ns.hex()));
-    out.push_back(v8::Array::New(isolate, list.data(), list.size()));
-  });
-}
-
-void Isolate::storageReplaced(const ObjectKey& object, Task then) {
-  if (isSuspended()) {
-    return afterTurn([this, object, then = std::move(then)]() mutable { storageReplaced(object, std::move(then)); });
-  }
-  tellRuntime("storageReplaced", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::string(isolate, object.ns.hex()));
-    out.push_back(js::string(isolate, object.id.hex()));
-  });
-  then();
-}
-
-void Isolate::failDatabases(const Error& why) {
-  for (const actor::DatabaseHandle database : databases_.handles()) failed_.emplace_back(database, why);
-  if (failed_.empty() || condemned_ || inside_) return;
-  environment_->enter([&] {
-    inside_ = true;
-    failPending();
-    inside_ = false;
-  });
-  schedulePump();
-}
-
-void Isolate::drain(Task done) {
-  if (isSuspended()) {
-    drained_ = std::move(done);  // also when the turn ends the isolate
-    return afterTurn([this] { drain(std::exchange(drained_, nullptr)); });
-  }
-  if (condemned_ || runtime_.IsEmpty()) {
-    done();
-    return;
-  }
-  drained_ = std::move(done);
-  tellRuntime("drain", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(js::function(
-        isolate->GetCurrentContext(),
-        [](const v8::FunctionCallbackInfo<Value>& info) {
-          auto& self = js::selfOf<Isolate>(info);
-          if (self.drained_ != nullptr) std::exchange(self.drained_, nullptr)();
-        },
-        this));
   });
 }
 

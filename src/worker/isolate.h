@@ -43,17 +43,22 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   [[nodiscard]] const std::vector<ExportedName>& exports() const { return exports_; }
   [[nodiscard]] bool condemned() const { return condemned_; }
   [[nodiscard]] bool retired() const { return retired_; }
+  // Of one that is done.
+  [[nodiscard]] const char* whyGone() const;
 
   void fetch(FetchRequest request);
   void message(const Message& message);
   void actorMessage(const ObjectKey& object, const std::string& name, const Message& message);
-  void peerGone(IsolateAddress address);
+  void peerGone(const PeerGone& gone);
   void durable(const std::vector<actor::DurableCommit>& commits);
   void alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount);
   // A job of the store has ended.
   void storageEnded(std::uint64_t job, const Result<std::string>& result);
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
-  void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Claim the object: a handover waits for it. `then` runs when it has been told.
+  void adopt(const ObjectKey& object, const std::string& name, Task then);
+  // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
+  void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
   void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.
@@ -64,7 +69,10 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   // The database of an object that this isolate has open.
   [[nodiscard]] actor::DatabaseTable& databases() { return databases_; }
   // Commits what C++ wrote into databases().
-  void endTurn() { databases_.endTurn(); }
+  void endTurn() {
+    databases_.endTurn();
+    databases_.endRound(actor::DatabaseTable::Round::kEnds);
+  }
 
   // DatabaseHost
   void onCommit(actor::DatabaseHandle database, std::uint64_t commit,
@@ -105,6 +113,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void pump();
   void schedulePump();
   void runAfterTurn();
+  void memoryPressure();
   void failPending();
   void condemn();
   [[nodiscard]] std::string describe(v8::Local<v8::Context> context, v8::Local<v8::Value> error);
@@ -123,7 +132,7 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   web::HttpBinding http_;
   v8::Global<v8::Object> runtime_;
   std::unordered_map<std::string_view, v8::Global<v8::Function>> functions_;
-  std::unordered_map<std::string, IdFactory> idFactories_;  // by namespace
+  std::unordered_map<std::string, NamespaceIds> ids_;  // by namespace
   std::vector<std::pair<actor::DatabaseHandle, Error>> failed_;
   std::vector<Task> afterTurn_;
   Task drained_;

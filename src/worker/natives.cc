@@ -46,6 +46,8 @@ struct Isolate::Natives {
     if (!isolate.inside_) isolate.schedulePump();
   }
 
+  static void cutTurn(const Info& info) { info.GetReturnValue().Set(self(info).environment_->cutTurn()); }
+
   // --- log
 
   static void log(const Info& info) {
@@ -115,26 +117,35 @@ struct Isolate::Natives {
 
   // --- ids
 
-  static const IdFactory& idsOf(const Info& info) {
+  static const NamespaceIds& idsOf(const Info& info) {
     Isolate& isolate = self(info);
     const std::string ns = text(info, 0);
-    return isolate.idFactories_.try_emplace(ns, ns).first->second;
+    return isolate.ids_.try_emplace(ns, ns).first->second;
+  }
+
+  // An index of kJurisdictionNames.
+  static Jurisdiction jurisdictionOf(const Info& info, int index) {
+    const int value = info[index].As<v8::Int32>()->Value();
+    HF_CHECK(value >= 0 && static_cast<std::size_t>(value) < kJurisdictionNames.size(), "ids.ts knows the same names");
+    return static_cast<Jurisdiction>(value);
   }
 
   static void idFromName(const Info& info) {
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromName(text(info, 1)).hex()));
+    const IdFactory& ids = idsOf(info).of(jurisdictionOf(info, 2));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), ids.fromName(text(info, 1)).hex()));
   }
 
   static void idRandom(const Info& info) {
     std::array<std::uint8_t, 16> random{};
     systemRandom().fill(random);
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), idsOf(info).fromRandom(random).hex()));
+    const IdFactory& ids = idsOf(info).of(jurisdictionOf(info, 1));
+    info.GetReturnValue().Set(js::string(info.GetIsolate(), ids.fromRandom(random).hex()));
   }
 
-  static void idParse(const Info& info) {
-    auto id = idsOf(info).parse(text(info, 1));
-    if (!id) return js::throwResultError(info.GetIsolate(), id.error());
-    info.GetReturnValue().Set(js::string(info.GetIsolate(), id->hex()));
+  static void idJurisdiction(const Info& info) {
+    const auto parsed = idsOf(info).parse(text(info, 1));
+    if (!parsed) return js::throwResultError(info.GetIsolate(), parsed.error());
+    info.GetReturnValue().Set(static_cast<int>(parsed->jurisdiction));
   }
 
   // --- messages
@@ -186,7 +197,35 @@ struct Isolate::Natives {
 
   static void claimActor(const Info& info) {
     Isolate& isolate = self(info);
-    info.GetReturnValue().Set(isolate.shard_.claim(objectOf(info), isolate));
+    const ObjectKey object = objectOf(info);
+    const bool claimed = isolate.shard_.claim(object, isolate);
+    info.GetReturnValue().Set(claimed);
+    if (!claimed) return;
+    const std::optional<Handover> handover = isolate.shard_.takeHandover(object);
+    if (!handover) return;
+    Local<Value> state;
+    if (isolate.serializer_->deserialize(info.GetIsolate()->GetCurrentContext(), handover->state).ToLocal(&state)) {
+      info.GetReturnValue().Set(state);
+    } else {
+      isolate.shard_.cut(*handover);
+    }
+  }
+
+  static void handOver(const Info& info) {
+    Isolate& isolate = self(info);
+    const Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
+    const auto state = isolate.serializer_->serialize(context, info[4], js::CloneMode::kRpc);
+    HF_CHECK(state.has_value(), "a handover is plain data");
+    Handover handover{.name = info[2]->IsString() ? text(info, 2) : std::string(),
+                      .ends = {},
+                      .state = Bytes(state->begin(), state->end())};
+    const auto ends = info[3].As<v8::Array>();
+    for (std::uint32_t i = 0; i < ends->Length(); i++) {
+      const Local<Value> end = ends->Get(context, i).ToLocalChecked();
+      handover.ends.push_back(static_cast<web::PipeEnd>(end.As<v8::Number>()->Value()));
+      isolate.pipes_.letGo(handover.ends.back());
+    }
+    isolate.shard_.handOver(objectOf(info), isolate.address_, std::move(handover));
   }
 
   static void releaseActor(const Info& info) {
@@ -210,6 +249,7 @@ void Isolate::installNatives(v8::Local<v8::Context> context, v8::Local<v8::Objec
     js::setMethod(context, native, name, callback, this);
   };
   add("wake", Natives::wake);
+  add("cutTurn", Natives::cutTurn);
   add("log", Natives::log);
   add("logException", Natives::logException);
   add("serialize", Natives::serialize);
@@ -218,12 +258,13 @@ void Isolate::installNatives(v8::Local<v8::Context> context, v8::Local<v8::Objec
   add("moduleValue", Natives::moduleValue);
   add("idFromName", Natives::idFromName);
   add("idRandom", Natives::idRandom);
-  add("idParse", Natives::idParse);
+  add("idJurisdiction", Natives::idJurisdiction);
   add("send", Natives::send);
   add("sendToActor", Natives::sendToActor);
   add("scriptAddress", Natives::scriptAddress);
   add("claimActor", Natives::claimActor);
   add("releaseActor", Natives::releaseActor);
+  add("handOver", Natives::handOver);
   add("alarmDone", Natives::alarmDone);
   databases_.install(context, native, *serializer_);
   pipes_.install(context, native);

@@ -3,9 +3,12 @@
 
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
-import { retire, setQuietListener } from '../actor/container.ts';
+import type { PeerEnd } from '../actor/rpc_messages.ts';
+import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
+import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
+import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
@@ -29,8 +32,13 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
+
+// Whether user code may compile text while its modules start; afterwards it never may.
+export function allowsEvalAtStart(): boolean {
+  return flag('allow_eval_during_startup');
+}
 
 export function builtinModule(specifier: string): Record<string, unknown> | undefined {
   return cloudflareModule(specifier) ?? nodeModule(specifier);
@@ -89,8 +97,8 @@ export function actorMessage(from: number, ns: string, id: string, name: string 
   receiveActorMessage(from, actorClasses.get(ns), id, name, value);
 }
 
-export function peerGone(address: number): void {
-  channelsPeerGone(address);
+export function peerGone(address: number, why: PeerEnd, namespaces: string[]): void {
+  channelsPeerGone(address, why, namespaces);
 }
 
 export function alarm(ns: string, id: string, name: string | undefined, scheduledTime: number, retryCount: number): void {
@@ -108,15 +116,35 @@ function resetAll(makeError: () => Error, namespaces: readonly string[] | undefi
   });
 }
 
-export function codeUpdated(mode: 'deferred' | 'now', deadline: number): void {
+function supersedeAll(): void {
   const updated = (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
-  retire([...actorClasses.values()]);
-  if (mode === 'now') resetAll(updated, undefined);
-  else hostTimeout(Math.max(0, deadline - Date.now()), () => resetAll(updated, undefined));
+  actorClasses.forEach((actorClass) => {
+    for (const container of [...actorClass.containers.values()]) container.supersede(updated);
+  });
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+// Another deploy may come before the deadline of the one before: the earlier deadline counts.
+export function codeUpdated(mode: 'deferred' | 'now', deadline: number): void {
+  retire([...actorClasses.values()]);
+  if (mode === 'now') supersedeAll();
+  else hostTimeout(Math.max(0, deadline - Date.now()), supersedeAll);
+}
+
+export function adopt(ns: string, id: string, name: string | undefined): void {
+  actorClasses.get(ns)?.find(id, name);
+}
+
+export function memoryPressure(): void {
+  const count = evictLeastRecentlyUsed(actorClasses.values());
+  if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
+}
+
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {
@@ -125,7 +153,7 @@ export function storageReplaced(ns: string, id: string): void {
 }
 
 export function activity(): number {
-  let count = contextCount();
+  let count = contextCount() + superseded.size;
   actorClasses.forEach((actorClass) => {
     count += actorClass.containers.size;
   });
@@ -134,7 +162,7 @@ export function activity(): number {
 
 function isQuiet(): boolean {
   if (busyContextCount() > 0) return false;
-  let events = 0;
+  let events = superseded.size;
   actorClasses.forEach((actorClass) => {
     actorClass.containers.forEach((container) => {
       events += container.eventCount;

@@ -17,7 +17,12 @@ namespace {
 constexpr std::chrono::milliseconds kBehindLookEvery{5};
 
 // Alarms delivered before other events of the shard get a turn.
-constexpr std::size_t kAlarmsPerRound = 64;
+constexpr std::size_t kAlarmsPerRound = 8;
+
+// Long waits are cut, so that a wall clock that is set is noticed this soon.
+constexpr std::chrono::milliseconds kClockLookEvery{1000};
+// What is less is the clock being slewed.
+constexpr std::chrono::milliseconds kClockSetAtLeast{250};
 
 }  // namespace
 
@@ -30,6 +35,9 @@ Shard::Shard(unsigned index, ShardGroup& group, ShardsDependencies dependencies,
       runtimeScript_(runtimeScript),
       pipes_(index, group, dependencies.clock),
       snapshot_(std::make_shared<catalog::Snapshot>()),
+      alarmRuns_({.recentMax = limits::kAlarmRunsRecentMax,
+                  .allMax = limits::kAlarmRunsMax,
+                  .longAfter = limits::kAlarmRunLong}),
       random_(systemRandom().next64()) {}
 
 Shard::~Shard() { HF_CHECK(isolates_.empty(), "clear() has freed every isolate"); }
@@ -112,7 +120,7 @@ void Shard::fetch(FetchRequest request) {
 
 void Shard::activate(catalog::SnapshotPtr snapshot) {
   HF_CHECK(loop_.isCurrent(), "a shard is touched by its own thread only");
-  snapshot_ = std::move(snapshot);
+  const catalog::SnapshotPtr before = std::exchange(snapshot_, std::move(snapshot));
   const WallMs now = dependencies_.clock.wallMs();
   std::vector<std::string> restart;
   for (auto it = byVersion_.begin(); it != byVersion_.end();) {
@@ -135,11 +143,34 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
       isolate.codeUpdated(script->second.updateMode, now + delay.count());
     }
   }
+  // What is left of still older versions must not outlive the new one's deadline.
+  for (const auto& [address, isolate] : isolates_) {
+    if (!isolate->retired() || byVersion_.contains(isolate->version().id)) continue;
+    const auto script = snapshot_->scripts.find(isolate->version().scriptName);
+    if (script == snapshot_->scripts.end() || std::ranges::find(restart, script->first) == restart.end()) continue;
+    const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(script->second.updateMaxDelay);
+    isolate->codeUpdated(script->second.updateMode, now + delay.count());
+  }
+  resetTransferred(*before);
   // A script that was running here is wanted here: its new version starts now and not under the next request.
   for (const std::string& script : restart) {
     if (auto isolate = isolateFor(script, static_cast<std::uint32_t>(random_())); !isolate) {
       dependencies_.log.error("script did not start", {{"script", script}, {"error", isolate.error().message}});
     }
+  }
+}
+
+// A script whose class went to another one runs on; the class's objects go on over there.
+void Shard::resetTransferred(const catalog::Snapshot& before) {
+  std::map<std::string, std::vector<NamespaceId>> moved;  // by the script that had them
+  for (const auto& [id, ns] : before.namespaces) {
+    const auto now = snapshot_->namespaces.find(id);
+    if (now != snapshot_->namespaces.end() && now->second.script != ns.script) moved[ns.script].push_back(id);
+  }
+  if (moved.empty()) return;
+  for (const auto& [address, isolate] : isolates_) {
+    const auto it = moved.find(isolate->version().scriptName);
+    if (it != moved.end()) isolate->namespacesLeft(it->second, "transferred");
   }
 }
 
@@ -153,10 +184,14 @@ Result<CheckReport> Shard::check(std::shared_ptr<const catalog::Version> version
 }
 
 void Shard::resetNamespaces(const std::vector<NamespaceId>& namespaces) {
-  for (const auto& [address, isolate] : isolates_) isolate->namespacesDeleted(namespaces);
+  for (const auto& [address, isolate] : isolates_) isolate->namespacesLeft(namespaces, "deleted");
   for (const NamespaceId& ns : namespaces) {
     alarms_.removeNamespace(ns);
-    std::erase_if(runningAlarms_, [&](const auto& entry) { return entry.first.ns == ns; });
+    std::erase_if(runningAlarms_, [&](const auto& entry) {
+      if (entry.first.ns != ns) return false;
+      alarmRuns_.ended(entry.first);
+      return true;
+    });
   }
 }
 
@@ -183,21 +218,27 @@ void Shard::free(IsolateAddress address) {
   if (!it->second->isDone()) return;  // it was, and has got more to do since: its next pump asks again
   const std::unique_ptr<Isolate> isolate = std::move(it->second);
   isolates_.erase(it);
+  PeerGone gone{.address = address, .why = isolate->whyGone(), .namespaces = {}};
+  for (const auto& [id, ns] : snapshot_->namespaces) {
+    if (ns.script == isolate->version().scriptName) gone.namespaces.push_back(id);
+  }
   std::erase_if(byVersion_, [&](const auto& entry) { return entry.second == address; });
+  // One that was terminated for what it computed would be so again, and for ever if that did not count.
+  const auto outcome = isolate->condemned() ? actor::AlarmOutcome::kRetry : actor::AlarmOutcome::kRetryUncounted;
   for (const ObjectKey& object : actors_.releaseAll(address)) {
-    if (runningAlarms_.contains(object)) alarmDone(object, actor::AlarmOutcome::kRetryUncounted);
+    if (runningAlarms_.contains(object)) alarmDone(object, outcome);
   }
   for (unsigned i = 0; i < group_.servingCount(); i++) {
     Shard* peer = &group_.shard(i);
-    peer->loop().post([peer, address] { peer->onPeerGone(address); });
+    peer->loop().post([peer, gone] { peer->onPeerGone(gone); });
   }
 }
 
-void Shard::onPeerGone(IsolateAddress address) {
+void Shard::onPeerGone(const PeerGone& gone) {
   std::vector<IsolateAddress> present;
   for (const auto& [own, isolate] : isolates_) present.push_back(own);
   for (const IsolateAddress own : present) {
-    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(address);
+    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(gone);
   }
 }
 
@@ -227,6 +268,38 @@ void Shard::finishDrain() {
   if (draining_ == 0 && drained_ != nullptr) std::exchange(drained_, nullptr)();
 }
 
+// --- sleeping objects that change their isolate
+
+void Shard::handOver(const ObjectKey& object, IsolateAddress from, Handover handover) {
+  actors_.release(object, from);
+  handovers_.insert_or_assign(object, std::move(handover));
+  loop_.post([this, object] { deliverHandover(object); });
+}
+
+std::optional<Handover> Shard::takeHandover(const ObjectKey& object) {
+  if (handovers_.empty()) return std::nullopt;
+  auto taken = handovers_.extract(object);
+  return taken ? std::optional(std::move(taken.mapped())) : std::nullopt;
+}
+
+void Shard::cut(const Handover& handover) {
+  for (const web::PipeEnd end : handover.ends) pipes_.abort(end);
+}
+
+void Shard::deliverHandover(const ObjectKey& object) {
+  const auto it = handovers_.find(object);
+  if (it == handovers_.end()) return;  // an event was faster
+  const auto cutIfLeft = [this, object] {
+    if (const auto left = takeHandover(object)) cut(*left);
+  };
+  auto isolate = isolateForObject(object);
+  if (!isolate || !claim(object, **isolate)) {
+    dependencies_.log.warn("sockets cut: nobody runs their object now", {{"object", object.id.hex()}});
+    return cutIfLeft();
+  }
+  (*isolate)->adopt(object, it->second.name, cutIfLeft);
+}
+
 // --- messages between isolates
 
 void Shard::send(IsolateAddress to, Message message) {
@@ -246,7 +319,7 @@ void Shard::deliver(IsolateAddress to, Message message) {
   Shard* sender = &group_.shard(actor::shardOfAddress(message.from));
   sender->loop().post([sender, from = message.from, to] {
     if (const auto waiting = sender->isolates_.find(from); waiting != sender->isolates_.end())
-      waiting->second->peerGone(to);
+      waiting->second->peerGone({.address = to, .why = "lost", .namespaces = {}});
   });
 }
 
@@ -341,22 +414,45 @@ void Shard::alarmStored(const ObjectKey& object, std::optional<WallMs> at, const
 }
 
 void Shard::armAlarmTimer() {
-  const std::optional<WallMs> next = alarms_.nextDue();
-  if (alarmTimer_ != 0 && next && *next == alarmTimerAt_) return;
-  if (alarmTimer_ != 0) loop_.cancelTimer(std::exchange(alarmTimer_, 0));
-  if (!next) return;
-  alarmTimerAt_ = *next;
-  // Long waits are cut, so that a clock that jumps forward is noticed within a minute.
-  const WallMs wait = std::clamp<WallMs>(*next - dependencies_.clock.wallMs(), 0, 60'000);
-  alarmTimer_ = loop_.addTimer(dependencies_.clock.steady() + std::chrono::milliseconds(wait), [this] {
+  const std::optional<WallMs> next = drained_ == nullptr ? alarms_.nextDue() : std::nullopt;
+  if (!next) {
+    if (alarmTimer_ != 0) loop_.cancelTimer(std::exchange(alarmTimer_, 0));
+    return;
+  }
+  const SteadyTime now = dependencies_.clock.steady();
+  const std::chrono::milliseconds wait{std::max<WallMs>(*next - dependencies_.clock.wallMs(), 0)};
+  SteadyTime at = now + std::min(wait, kClockLookEvery);
+  // No more of them for the moment: a run that ends comes here too.
+  if (wait.count() == 0 && alarmRuns_.room(now) == 0) at = alarmRuns_.nextRoom().value_or(now + kClockLookEvery);
+  if (alarmTimer_ != 0) {
+    // One that comes a little early looks again. Not moved for each alarm that is set.
+    if (alarmTimerAt_ <= at) return;
+    loop_.cancelTimer(alarmTimer_);
+  }
+  alarmTimerAt_ = at;
+  alarmTimer_ = loop_.addTimer(at, [this] {
     alarmTimer_ = 0;
     fireAlarms();
   });
 }
 
+void Shard::watchClock() {
+  const auto steady = dependencies_.clock.steady().time_since_epoch();
+  const auto offset = std::chrono::milliseconds(dependencies_.clock.wallMs()) -
+                      std::chrono::duration_cast<std::chrono::milliseconds>(steady);
+  const auto before = std::exchange(clockOffset_, offset);
+  const auto moved = offset - before;
+  if (before.count() != 0 && std::chrono::abs(moved) >= kClockSetAtLeast) {
+    dependencies_.log.warn("the clock was set", {{"forward_ms", std::to_string(moved.count())}});
+    alarms_.clockSet(moved.count());
+  }
+}
+
 void Shard::fireAlarms() {
+  watchClock();
   if (drained_ == nullptr) {
-    for (const actor::DueAlarm& due : alarms_.takeDue(dependencies_.clock.wallMs(), kAlarmsPerRound)) fireAlarm(due);
+    const std::size_t most = std::min(kAlarmsPerRound, alarmRuns_.room(dependencies_.clock.steady()));
+    for (const actor::DueAlarm& due : alarms_.takeDue(dependencies_.clock.wallMs(), most)) fireAlarm(due);
   }
   armAlarmTimer();
 }
@@ -367,6 +463,7 @@ void Shard::fireAlarm(const actor::DueAlarm& due) {
     return;
   }
   runningAlarms_[due.object] = {due.scheduledAt, due.name};
+  alarmRuns_.started(due.object, dependencies_.clock.steady());
   Isolate* isolate = nullptr;
   if (const auto owner = actors_.ownerOf(due.object)) {
     if (const auto it = isolates_.find(*owner); it != isolates_.end()) isolate = it->second.get();
@@ -387,6 +484,7 @@ void Shard::alarmDone(const ObjectKey& object, actor::AlarmOutcome outcome) {
   if (running == runningAlarms_.end()) return;
   const auto [at, name] = std::exchange(running->second, {});
   runningAlarms_.erase(running);
+  alarmRuns_.ended(object);
   const double jitter = std::uniform_real_distribution<double>(0, 1)(random_);
   const auto next = alarms_.done(object, outcome, dependencies_.clock.wallMs(), jitter);
   if (next == actor::AlarmScheduler::Next::kClearStored) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "actor/actor_table.h"
+#include "actor/alarm_admission.h"
 #include "actor/alarm_scheduler.h"
 #include "actor/durability.h"
 #include "base/clock.h"
@@ -42,6 +43,20 @@ class ShardGroup : public web::PipeRoutes {
 struct Message {
   IsolateAddress from = 0;
   Bytes bytes;
+};
+
+// An isolate that is no more.
+struct PeerGone {
+  IsolateAddress address = 0;
+  const char* why = "lost";             // as Runtime.peerGone has it
+  std::vector<NamespaceId> namespaces;  // of its script
+};
+
+// A sleeping object with open sockets, between the isolates of two versions of its script.
+struct Handover {
+  std::string name;
+  std::vector<web::PipeEnd> ends;  // held by the pipe table
+  Bytes state;                     // a structured clone
 };
 
 class Shard final : public ledger::DurabilityListener {
@@ -87,6 +102,11 @@ class Shard final : public ledger::DurabilityListener {
   // True when `isolate` may own (or owns) `object`.
   bool claim(const ObjectKey& object, const Isolate& isolate);
 
+  // `from` gives the object up; whoever claims it next takes the handover, and soon its class's isolate is told to.
+  void handOver(const ObjectKey& object, IsolateAddress from, Handover handover);
+  [[nodiscard]] std::optional<Handover> takeHandover(const ObjectKey& object);
+  void cut(const Handover& handover);
+
   // From an isolate of this shard to another isolate, or to an object, wherever they are.
   void send(IsolateAddress to, Message message);
   void sendToActor(const ObjectKey& object, std::string name, Message message);
@@ -101,7 +121,7 @@ class Shard final : public ledger::DurabilityListener {
   void dispose(IsolateAddress address);
 
   void scheduleAlarm(storage::ScheduledAlarm alarm);
-  void onPeerGone(IsolateAddress address);
+  void onPeerGone(const PeerGone& gone);
 
   void onDurable(ledger::Position durable) override;
   void onPoisoned(const Error& why) override;
@@ -109,13 +129,16 @@ class Shard final : public ledger::DurabilityListener {
  private:
   using VersionPtr = std::shared_ptr<const catalog::Version>;
 
+  void resetTransferred(const catalog::Snapshot& before);
   void deliver(IsolateAddress to, Message message);
   void deliverToActor(const ObjectKey& object, std::string name, Message message);
   void tellDurable();
   void armAlarmTimer();
+  void watchClock();
   void fireAlarms();
   void fireAlarm(const actor::DueAlarm& due);
   void clearStoredAlarm(const ObjectKey& object, const std::string& name, WallMs at);
+  void deliverHandover(const ObjectKey& object);
   void free(IsolateAddress address);
   void finishDrain();
   [[nodiscard]] VersionPtr versionOf(const catalog::Script& script, std::uint32_t pin) const;
@@ -134,13 +157,16 @@ class Shard final : public ledger::DurabilityListener {
   std::unordered_map<IsolateAddress, std::unique_ptr<Isolate>> isolates_;
   std::map<std::string, IsolateAddress> byVersion_;  // version id → the isolate that serves it
   actor::ActorTable actors_;
+  std::unordered_map<ObjectKey, Handover> handovers_;
   actor::DurabilityQueue durability_;
   bool tellingDurable_ = false;
   bool holdsBack_ = false;  // a timer will tell
   actor::AlarmScheduler alarms_;
+  actor::AlarmAdmission alarmRuns_;
   std::unordered_map<ObjectKey, std::pair<WallMs, std::string>> runningAlarms_;
   std::uint64_t alarmTimer_ = 0;
-  WallMs alarmTimerAt_ = 0;
+  SteadyTime alarmTimerAt_;
+  std::chrono::milliseconds clockOffset_{};  // wall clock minus steady clock, when last looked
   std::mt19937_64 random_;
   Task drained_;
   std::size_t draining_ = 0;

@@ -33,6 +33,7 @@ struct ShardsOptions {
   unsigned count = 1;
   std::size_t heapBytesMax = 0;             // 0: limits::kHeapBytesDefault
   std::chrono::milliseconds cpuPerTurn{0};  // 0: limits::kCpuPerTurnDefault
+  std::chrono::milliseconds second{1000};   // Config.secondMs of web/native.ts
   std::string runtimeSource;                // runtime.js
 };
 

@@ -15,6 +15,9 @@ function main({ DurableObject, RpcTarget }) {
     get property() {
       return { deep: { value: 7, f: (x) => x + 1 } };
     }
+    jurisdiction() {
+      return [this.ctx.id.name, this.ctx.id.jurisdiction];
+    }
     note(x) {
       this.log.push(x);
       return this.log;
@@ -246,7 +249,7 @@ test('namespaces and ids', async () => {
     await run('ids', `const ns = env.Subject; const id = ns.idFromName('a');
       return [id.equals(ns.idFromString(id.toString().toUpperCase())), ns.idFromString(id.toString()).name ?? null, id.name, ns.newUniqueId().toString().length,
         await t(() => ns.idFromString('zz')), await t(() => ns.idFromString('0'.repeat(64))), await t(() => ns.get('x')), await t(() => ns.get(id, { routingMode: 'x' })), await t(() => ns.idFromName()),
-        await t(() => id.equals('x')), await t(() => ns.get(env.Legacy.idFromName('a'))), (await t(() => ns.jurisdiction('eu'))).message, ns.jurisdiction() === ns]`),
+        await t(() => id.equals('x')), await t(() => ns.get(env.Legacy.idFromName('a')))]`),
     [
       true, null, 'a', 64,
       { name: 'TypeError', message: 'Invalid Durable Object ID: must be 64 hex digits' },
@@ -256,7 +259,32 @@ test('namespaces and ids', async () => {
       { name: 'TypeError', message: "Failed to execute 'idFromName' on 'DurableObjectNamespace': parameter 1 is not of type 'string'." },
       { name: 'TypeError', message: "Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'." },
       { name: 'TypeError', message: 'Durable Object ID is not valid for this namespace.' },
-      'Jurisdiction restrictions are not implemented in Holdfast yet.', true,
+    ],
+  );
+});
+
+test('jurisdictions', async () => {
+  assert.deepEqual(
+    await run('jurisdictions', `const ns = env.Subject; const eu = ns.jurisdiction('eu'); const us = ns.jurisdiction('us');
+      const plain = ns.idFromName('a'); const inEu = eu.idFromName('a'); const unique = ns.newUniqueId({ jurisdiction: 'fedramp-high' });
+      const inside = eu.getByName('a'); const [name, jurisdiction] = await inside.jurisdiction();
+      return [plain.jurisdiction ?? null, inEu.jurisdiction, unique.jurisdiction, inEu.equals(plain), us.idFromName('a').equals(inEu), ns.jurisdiction('eu').idFromName('a').equals(inEu),
+        ns.idFromString(String(inEu).toUpperCase()).jurisdiction, ns.get(inEu).id.jurisdiction, eu.newUniqueId().jurisdiction, eu.newUniqueId({ jurisdiction: 'eu' }).jurisdiction,
+        eu.jurisdiction('us').idFromName('a').jurisdiction, eu.jurisdiction().idFromName('a').equals(plain), ns.newUniqueId({ jurisdiction: null }).jurisdiction ?? null, name, jurisdiction,
+        await t(() => eu.get(plain)), await t(() => us.get(inEu)), await t(() => us.idFromString(String(inEu))), await t(() => eu.idFromString(String(plain))), await t(() => eu.idFromString('0'.repeat(64))),
+        await t(() => eu.newUniqueId({ jurisdiction: 'us' })), await t(() => ns.jurisdiction('moon')), await t(() => ns.newUniqueId({ jurisdiction: '' }))]`),
+    [
+      null, 'eu', 'fedramp-high', false, false, true,
+      'eu', 'eu', 'eu', 'eu',
+      'us', true, null, 'a', 'eu',
+      { name: 'TypeError', message: 'get called on jurisdictional subnamespace with an ID from a different jurisdiction' },
+      { name: 'TypeError', message: 'get called on jurisdictional subnamespace with an ID from a different jurisdiction' },
+      { name: 'TypeError', message: 'idFromString called on jurisdictional subnamespace with an ID from a different jurisdiction' },
+      { name: 'TypeError', message: 'idFromString called on jurisdictional subnamespace with an ID from a different jurisdiction' },
+      { name: 'TypeError', message: 'Durable Object ID is not valid for this namespace.' },
+      { name: 'TypeError', message: 'newUniqueId called on jurisdictional subnamespace with another jurisdiction' },
+      { name: 'TypeError', message: 'Unknown jurisdiction: moon. It is one of eu, us, fedramp, fedramp-high.' },
+      { name: 'TypeError', message: 'Unknown jurisdiction: . It is one of eu, us, fedramp, fedramp-high.' },
     ],
   );
 });

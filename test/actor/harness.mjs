@@ -25,6 +25,13 @@ export async function bundleText() {
   return bundled;
 }
 
+// The runtime without an input gate: everything enters an object at once. For tests of tests.
+function withoutGate(bundle) {
+  const gated = /(\n    enter\(section, run\) \{\n\s+if \(this\.ended\) return;)(\n\s+if \(section === null\) this\.root\.enter\(run\);)/;
+  if (!gated.test(bundle)) throw new Error('Instance.enter looks otherwise: mend withoutGate()');
+  return bundle.replace(gated, '$1 return enqueueTurn(this.root.frame, run);$2');
+}
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Resolves when `condition` holds; fails after `limitMs`. */
@@ -64,17 +71,18 @@ export class Isolate {
   logs = [];
   alarms = []; // what alarmDone said: [id, outcome]
   released = [];
+  handedOver = [];
   clients = new Map();
   #next = 1;
   #exchanges = new Map();
   #asks = new Map();
 
-  static async start(group, { main, config, seconds = 1 }) {
+  static async start(group, { main, config, seconds = 1, ungated = false }) {
     const isolate = new Isolate();
     isolate.group = group;
     isolate.config = config;
     isolate.worker = new Worker(new URL('./isolate_worker.mjs', import.meta.url), {
-      workerData: { bundle: await bundleText(), main: main.toString(), config, shardOfScript: group.scripts, seconds },
+      workerData: { bundle: ungated ? withoutGate(await bundleText()) : await bundleText(), main: main.toString(), config, shardOfScript: group.scripts, seconds },
     });
     isolate.worker.on('message', (message) => isolate.#on(message));
     const ready = new Promise((resolve, reject) => {
@@ -105,6 +113,7 @@ export class Isolate {
       case 'exception': return void this.exceptions.push(message);
       case 'answer': return this.#asks.get(message.ask)(message.value);
       case 'alarmDone': return void this.alarms.push([message.id, message.outcome]);
+      case 'handedOver': return void this.handedOver.push(message);
       case 'released': return void this.released.push(message.id);
       case 'respond': return exchange.resolve({ status: message.status, headers: message.headers, text: message.body });
       case 'start': exchange.response = { status: message.status, headers: message.headers, text: '', chunks: [] }; return undefined;
@@ -168,7 +177,7 @@ const namespaces = (classes) => Object.entries(classes).map(([className, useSqli
  * Starts one isolate (or several shards of it) that runs `main`: a function of the exports of `cloudflare:workers` that
  * returns a module namespace. `classes`: class name -> uses SQLite; each gets a binding of its name.
  */
-export async function start(main, { classes = {}, shards = 1, bindings = [], date = '2026-11-01', flags = [], seconds = 1, others = {} } = {}) {
+export async function start(main, { classes = {}, shards = 1, bindings = [], date = '2026-11-01', flags = [], seconds = 1, others = {}, ungated = false } = {}) {
   const group = { isolates: [], scripts: {} };
   const all = [['main', main, classes, bindings], ...Object.entries(others).map(([name, other]) => [name, other, {}, []])];
   all.forEach(([name], index) => (group.scripts[name] = 256 * (index + 1)));
@@ -177,10 +186,10 @@ export async function start(main, { classes = {}, shards = 1, bindings = [], dat
     for (let shard = 0; shard < (name === 'main' ? shards : 1); shard++) {
       const config = {
         address: group.scripts[name] + shard, shard, shardCount: shards, script: name, versionId: 'v1', versionTag: '', versionCreatedOn: '',
-        compatibilityDate: date, compatibilityFlags: flags, namespaces: own, checking: false,
+        compatibilityDate: date, compatibilityFlags: flags, namespaces: own, secondMs: 1000, checking: false,
         bindings: [...own.map(({ ns, className }) => ({ name: className, kind: 'durable_object', ns, className, script: name })), ...extra],
       };
-      group.isolates.push(await Isolate.start(group, { main: source, config, seconds }));
+      group.isolates.push(await Isolate.start(group, { main: source, config, seconds, ungated }));
     }
   }
   const [isolate] = group.isolates;

@@ -51,6 +51,9 @@ function main({ DurableObject }) {
     getLog() {
       return this.log;
     }
+    hang() {
+      return new Promise(() => {});
+    }
     list(tag) {
       return this.ctx.getWebSockets(tag).map((ws) => ws.deserializeAttachment().n);
     }
@@ -210,8 +213,8 @@ test('a reset cuts the sockets', async () => {
 test('limits and texts', async () => {
   assert.deepEqual(await call('errors', 'errors'), [
     ['TypeError', "Failed to execute 'acceptWebSocket' on 'DurableObjectState': parameter 1 is not of type 'WebSocket'."],
-    ['TypeError', 'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`'],
-    ['TypeError', 'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.'],
+    ['Error', 'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`'],
+    ['Error', 'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`'],
     ['Error', 'a Hibernatable WebSocket cannot have more than 10 tags'],
     'x" is longer than the max tag length (256 characters).',
     ['a', 'b'],
@@ -253,14 +256,21 @@ test('a sleeping object keeps its sockets; the next message constructs it anew',
   }
 });
 
-test('a new version of the code resets objects and cuts sockets', async () => {
+test('a new version of the code: sockets of an idle object are handed over with all they have, others are cut', async () => {
   const fast = await start(main, { classes: { Room: true } });
   try {
-    const client = await connect('deploy', 'n=1', fast);
+    const idle = await connect('deploy', 'n=1&tag=x', fast);
+    const busy = await connect('busy', 'n=2', fast);
+    void fast.fetch('/?room=busy&call=hang&args=[]');
+    await call('deploy', 'list', [], fast);
     fast.tell({ kind: 'codeUpdated', mode: 'now', deadline: 0 });
-    await until(() => client.closed !== undefined, 'cut');
-    assert.equal(client.closed.kind, 'gone');
-    assert.equal(await fast.ask('activity'), 0);
+    await until(() => busy.closed !== undefined && fast.handedOver.length > 0, 'cut and handed over');
+    assert.equal(busy.closed.kind, 'gone');
+    assert.equal(idle.closed, undefined);
+    const [{ ends, state }] = fast.handedOver;
+    assert.equal(fast.handedOver.length, 1);
+    assert.equal(ends.length, 1);
+    assert.deepEqual([state.sockets[0].end, state.sockets[0].tags], [ends[0], ['x']]);
   } finally {
     await fast.stop();
   }

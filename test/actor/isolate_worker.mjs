@@ -1,5 +1,6 @@
 // One worker isolate under plain Node: the runtime's bundle with a small, honest stand-in for the C++ side. A thread of its
 // own, because the bundle replaces the global object. Talks to harness.mjs.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { deserialize, serialize, setFlagsFromString } from 'node:v8';
@@ -170,9 +171,13 @@ function idBase(ns, base) {
 const shardOf = (id) => Buffer.from(id, 'hex').readUInt32LE(0) % config.shardCount;
 const owned = new Set();
 
+const jurisdictions = ['', 'eu', 'us', 'fedramp', 'fedramp-high'];
+const idKey = (ns, jurisdiction) => (jurisdiction === 0 ? ns : `${ns}/${jurisdictions[jurisdiction]}`);
+
 // ------------------------------------------------------------------------------------------------ Native
 const native = {
   wake: () => pump(),
+  cutTurn: () => false, // JavaScript cannot cut itself: abort() throws here
   log: (level, text, where) => post({ kind: 'log', level, text, where }),
   logException: (event, name, message, stack, where) => post({ kind: 'exception', event, name, message, stack, where }),
   serialize: (value, mode) => {
@@ -194,14 +199,17 @@ const native = {
   },
   moduleValue: (part) => part,
 
-  idFromName: (ns, name) => idBase(ns, createHmac('sha256', createHash('sha256').update(ns).digest()).update(name).digest().subarray(0, 16)),
-  idRandom: (ns) => idBase(ns, randomBytes(16)),
-  idParse: (ns, hex) => {
+  idFromName: (ns, name, jurisdiction) => {
+    const key = idKey(ns, jurisdiction);
+    return idBase(key, createHmac('sha256', createHash('sha256').update(key).digest()).update(name).digest().subarray(0, 16));
+  },
+  idRandom: (ns, jurisdiction) => idBase(idKey(ns, jurisdiction), randomBytes(16)),
+  idJurisdiction: (ns, hex) => {
     if (!/^[0-9a-f]{64}$/i.test(hex)) throw new TypeError('Invalid Durable Object ID: must be 64 hex digits');
-    if (idBase(ns, Buffer.from(hex, 'hex').subarray(0, 16)) !== hex.toLowerCase()) {
-      throw new TypeError('Durable Object ID is not valid for this namespace.');
-    }
-    return hex.toLowerCase();
+    const base = Buffer.from(hex, 'hex').subarray(0, 16);
+    const found = jurisdictions.findIndex((_, i) => idBase(idKey(ns, i), base) === hex.toLowerCase());
+    if (found < 0) throw new TypeError('Durable Object ID is not valid for this namespace.');
+    return found;
   },
 
   send: (address, message) => {
@@ -221,6 +229,11 @@ const native = {
   releaseActor: (ns, id) => {
     owned.delete(ns + id);
     post({ kind: 'released', id });
+  },
+
+  handOver: (ns, id, name, ends, state) => {
+    owned.delete(ns + id);
+    post({ kind: 'handedOver', id, ends, state });
   },
 
   // As a node without history; point-in-time recovery is tested with the real server (bookmarks.test.mjs).
@@ -292,6 +305,8 @@ const native = {
     if (withAlarm) d.sqlite.exec('DELETE FROM _cf_METADATA');
     return commit;
   },
+  // Facets are tested with the real server (facets.test.mjs).
+  facetErase: () => 0,
   pendingCommit: (db) => (database(db).dirty ? database(db).commits + 1 : 0),
   lastCommit: (db) => database(db).commits,
   commitNow: (db) => {
@@ -437,8 +452,10 @@ function pump() {
   pumping = true;
   later(step);
 }
+// What a turn enters does not outlive it, as under C++.
+const outside = AsyncLocalStorage.snapshot();
 function step() {
-  const more = runtime.runTurn();
+  const more = outside(() => runtime.runTurn());
   turns++;
   // Microtasks of this turn run before the next immediate.
   later(() => {
@@ -504,7 +521,7 @@ parentPort.on('message', (command) => {
       failCommits = command.on;
       break;
     case 'peerGone':
-      runtime.peerGone(command.address);
+      runtime.peerGone(command.address, command.why ?? 'lost', config.bindings.map(({ ns }) => ns));
       break;
     case 'codeUpdated':
       runtime.codeUpdated(command.mode, command.deadline);

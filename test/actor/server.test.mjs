@@ -154,7 +154,10 @@ test('a deploy moves objects to the new code, with their data', async () => {
   await deploy(2, { old_tag: 'v1', new_tag: 'v1', steps: [] });
   assert.deepEqual((await get('/version')).json(), Array(16).fill(2));
   assert.deepEqual((await get('/add')).json(), Array.from({ length: 16 }, (_, i) => 3 * i));
-  assert.equal((await socket.gone)[0], 1006);
+  socket.ws.send('who');
+  const [room, , , tags] = JSON.parse((await socket.received(1))[0]);
+  assert.deepEqual([room, tags], ['d1', ['d1']]);
+  socket.ws.terminate();
 });
 
 test('after kill -9 everything acknowledged is there', async () => {

@@ -1,7 +1,16 @@
 // The Worker that both runtimes run. Each case is an async function that returns something JSON can hold; what it threw
 // becomes {error: {name, message, ...}}. A case that needs an object gets one of its own, by name.
+import * as workers from 'cloudflare:workers';
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 import { cases } from './cases.mjs';
+import * as rpc from './rpc_worker.mjs';
+
+export * from './rpc_worker.mjs';
+
+// What case files cannot import, because the runner reads them as well.
+const lib = { ...workers, ...rpc };
+
+export * from './gate_worker.mjs';
 
 export function describe(error) {
   if (!(error instanceof Error)) return { thrown: String(error) };
@@ -131,7 +140,9 @@ export default {
     const name = decodeURIComponent(new URL(request.url).pathname.slice(1));
     const test = cases[name];
     if (test === undefined) return new Response('no such case', { status: 404 });
-    const result = await attempt(() => test.main({ env, ctx, attempt, stub: env.SUBJECT.getByName(name), name, request }));
+    const object = env.RPC.getByName(name);
+    const call = (part, ...args) => object.run(name, part, ...args);
+    const result = await attempt(() => test.main({ env, ctx, attempt, stub: env.SUBJECT.getByName(name), object, call, lib, name, request }));
     return new Response(JSON.stringify(result, (key, value) => (value === undefined ? '<undefined>' : value)));
   },
 };

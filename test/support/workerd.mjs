@@ -13,7 +13,7 @@ const binary = fileURLToPath(new URL('../../node_modules/@cloudflare/workerd-lin
 export class Workerd {
   /**
    * modules: {name: text}; the first is the main one. classes: {ClassName: {binding, sqlite}}.
-   * services: {binding: entrypoint or ''} to this same Worker.
+   * services: {binding: entrypoint or '' or [entrypoint, props]} to this same Worker.
    */
   static async start({ modules, classes = {}, services = {}, date = '2026-05-01', flags = [] }) {
     const self = new Workerd();
@@ -42,7 +42,11 @@ const worker :Workerd.Worker = (
   durableObjectStorage = (localDisk = "do"),
   bindings = [${[
     ...Object.entries(classes).map(([name, { binding }]) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(name)})`),
-    ...Object.entries(services).map(([name, entrypoint]) => `(name = ${quote(name)}, service = (name = "main"${entrypoint ? `, entrypoint = ${quote(entrypoint)}` : ''}))`),
+    ...Object.entries(services).map(([name, target]) => {
+      const [entrypoint, props] = [target].flat();
+      const more = `${entrypoint ? `, entrypoint = ${quote(entrypoint)}` : ''}${props ? `, props = (json = ${quote(quote(props))})` : ''}`;
+      return `(name = ${quote(name)}, service = (name = "main"${more}))`;
+    }),
   ].join(', ')}],
 );
 `;

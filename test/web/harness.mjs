@@ -2,6 +2,7 @@
 //
 // The bundle is made like the product's (tools/bundle.mjs) and evaluated in this process, so `install: true` replaces
 // the test's own globals: tests keep what they need of Node from their imports.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import { createRequire } from 'node:module';
@@ -15,6 +16,8 @@ const modules = {
   nodeModules: 'node_modules.ts', sourceMaps: 'source_maps.ts', console: 'console.ts', report: 'report.ts',
 };
 let bundled;
+// What a turn enters does not outlive it, as under C++.
+const outside = AsyncLocalStorage.snapshot();
 
 export async function bundleText() {
   if (bundled !== undefined) return bundled;
@@ -67,7 +70,7 @@ export class TestNative {
   }
 
   async #pump() {
-    while (this.#runtime().io.runTurn()) await tick();
+    while (outside(() => this.#runtime().io.runTurn())) await tick();
     this.#pumping = false;
   }
 
@@ -174,7 +177,7 @@ export async function load({ date = '2026-08-20', flags = [], bindings = [], ins
   const native = new TestNative(() => runtime);
   const config = {
     address: 1, shard: 0, shardCount: 1, script: 'test', versionId: '', versionTag: '', versionCreatedOn: '',
-    compatibilityDate: date, compatibilityFlags: flags, bindings, namespaces: [], checking: false,
+    compatibilityDate: date, compatibilityFlags: flags, bindings, namespaces: [], secondMs: 1000, checking: false,
   };
   const create = (0, eval)(text);
   runtime = create(native, createRequire(import.meta.url), config);

@@ -176,9 +176,9 @@ inTurn('what may be accepted or returned', () => {
   accepted.accept();
   throws(() => websocket.couple(accepted), 'TypeError', "Can't return WebSocket in a Response after calling accept().");
   const sink = { deliver() {} };
-  throws(() => websocket.acceptHibernatable(peer, sink, context), 'TypeError',
+  throws(() => websocket.acceptHibernatable(peer, sink, context), 'Error',
     'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.');
-  throws(() => websocket.acceptHibernatable(accepted, sink, context), 'TypeError',
+  throws(() => websocket.acceptHibernatable(accepted, sink, context), 'Error',
     'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
   const [server, client] = pair();
   websocket.acceptHibernatable(server, sink, context);

@@ -201,7 +201,7 @@ Result<std::unique_ptr<ObjectAccess>> openObjects(const ObjectOptions& options, 
 Result<NamedObject> namedObject(const ObjectAccess& access, const ObjectOptions& options) {
   NamedObject named;
   HF_TRY(named.id, parseObject(access.ns().id, options.object, options.naming));
-  if (options.naming == ObjectNaming::kName || named.id == IdFactory(access.ns().id.hex()).fromName(options.object)) {
+  if (options.naming == ObjectNaming::kName || NamespaceIds(access.ns().id.hex()).isNamed(named.id, options.object)) {
     named.name = options.object;
   }
   return named;

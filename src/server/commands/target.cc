@@ -112,14 +112,16 @@ Result<std::map<NamespaceId, catalog::Namespace>> readNamespaces(const std::stri
 
 Result<ObjectId> parseObject(const NamespaceId& ns, const std::string& text, ObjectNaming naming) {
   const bool looksLikeId = text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
-  const IdFactory ids(ns.hex());
-  if (naming == ObjectNaming::kName || (naming == ObjectNaming::kEither && !looksLikeId)) return ids.fromName(text);
+  const NamespaceIds ids(ns.hex());
+  if (naming == ObjectNaming::kName || (naming == ObjectNaming::kEither && !looksLikeId)) {
+    return ids.of(Jurisdiction::kNone).fromName(text);
+  }
   if (!looksLikeId) {
     return fail(Errc::kInvalidArgument, "an object's id is 64 hexadecimal digits, got '" + text + "'");
   }
-  Result<ObjectId> id = ids.parse(text);
-  if (!id) return fail(Errc::kInvalidArgument, "'" + text + "' is not the id of an object of this namespace");
-  return id;
+  const auto parsed = ids.parse(text);
+  if (!parsed) return fail(Errc::kInvalidArgument, "'" + text + "' is not the id of an object of this namespace");
+  return parsed->id;
 }
 
 }  // namespace hf::server

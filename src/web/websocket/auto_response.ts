@@ -20,6 +20,11 @@ export class WebSocketRequestResponsePair {
   readonly #response: string;
 
   constructor(request: string, response: string) {
+    if (arguments.length < 2) {
+      throw new TypeError(
+        `Failed to construct 'WebSocketRequestResponsePair': constructor parameter ${arguments.length + 1} is not of type 'string'.`,
+      );
+    }
     this.#request = `${request}`;
     this.#response = `${response}`;
   }
@@ -34,6 +39,10 @@ export class WebSocketRequestResponsePair {
 }
 setTag(WebSocketRequestResponsePair.prototype, 'WebSocketRequestResponsePair');
 makeEnumerable(WebSocketRequestResponsePair.prototype, ['request', 'response']);
+
+export function isAutoResponsePair(value: unknown): value is WebSocketRequestResponsePair {
+  return value instanceof WebSocketRequestResponsePair;
+}
 
 // The limits are those of setWebSocketAutoResponse, not of the pair.
 export function checkAutoResponse(pair: WebSocketRequestResponsePair): void {

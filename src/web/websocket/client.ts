@@ -1,73 +1,126 @@
-// Outgoing WebSockets: Node's client behind our class, so that its events arrive in turns of the context that made it.
+// Outgoing WebSockets: a connection of Node's whose events arrive in turns of the context that made it.
 //
 // `new WebSocket(url)` starts at once; a fetch with `Upgrade: websocket` (connectForFetch) yields a socket that waits for
 // accept(), or is bridged when it is returned in a Response.
+//
+// 1. At most kUnackedMessagesMax messages or kUnackedBytesMax bytes wait to be handled; beyond that nothing is read.
+// 2. A server that does not read what is sent to it is cut when kBufferedBytesMax wait for it.
+// 3. Our Close frame is the last frame that is sent; a server's is the last event but one: the connection's end.
 
-import { fire } from '../events.ts';
-import { nodeWebSocket } from '../host_modules.ts';
+import type { Socket } from 'node:net';
+import { failure } from '../errors.ts';
+import { ErrorEvent, CloseEvent, fire } from '../events.ts';
+import { flag } from '../compat.ts';
 import { addResource, currentFrame, runAsHost } from '../io.ts';
-import {
-  NativePromise,
-  SafeSet,
-  arrayPush,
-  arraySlice,
-  ignoreRejection,
-  promiseThen,
-  regExpTest,
-} from '../primordials.ts';
-import { type Incoming, type SocketState, type Transport, incoming, makeSocket } from './websocket.ts';
+import { NativePromise, SafeSet, arrayPush, arrayShift, arraySlice, ignoreRejection, promiseThen, regExpTest } from '../primordials.ts';
+import { FrameReader, ProtocolError, closeFrame, messageFrame, pongFrame } from './frames.ts';
+import { type HandshakeResult, startHandshake } from './handshake.ts';
+import { type Incoming, type SocketState, type Transport, gone, incoming, makeSocket, release, repliesToClose } from './websocket.ts';
 
-type NodeSocket = globalThis.WebSocket;
-type NodeSocketClass = new (
-  url: string,
-  options: { protocols: string[]; headers?: [string, string][] },
-) => NodeSocket;
+const kUnackedMessagesMax = 64;
+const kUnackedBytesMax = 1024 * 1024;
+const kBufferedBytesMax = 64 * 1024 * 1024;
+const kPongBufferedBytesMax = 64 * 1024;
+const kLingerMs = 10_000; // for the server to end the connection, after both Close frames
+const offersDeflate = flag('web_socket_compression');
 
 const NativeDOMException = DOMException;
 const NativeURL = URL;
 const NativeEvent = Event;
 const kToken = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const kNormalClosure = 1000;
 
 class ClientTransport implements Transport {
   readonly #state: SocketState;
-  #inner: NodeSocket | undefined;
+  #socket: Socket | undefined;
   #waiting: Incoming[] | undefined = [];
-  #aborted = false;
+  #deflates = false;
+  #ended = false; // nothing is reported any more
+  #unacked: number[] = []; // sizes, the oldest first
+  #unackedBytes = 0;
+  #giveUp: (() => void) | undefined;
 
   constructor(state: SocketState) {
     this.#state = state;
   }
 
-  // `opened` and `failed` are called once in all, outside a turn.
-  open(
-    url: string,
-    protocols: string[],
-    headers: [string, string][] | undefined,
-    opened: (inner: NodeSocket) => void,
-    failed: (error: Error) => void,
-  ): void {
-    if (this.#aborted) return;
-    const options = headers === undefined ? { protocols } : { protocols, headers };
-    const inner = runAsHost(() => new (nodeWebSocket() as NodeSocketClass)(url, options));
-    this.#inner = inner;
-    inner.binaryType = 'arraybuffer';
-    let open = false;
-    inner.onopen = () => {
-      open = true;
-      opened(inner);
+  // How to cancel what goes on before open().
+  connecting(giveUp: () => void): void {
+    if (this.#ended) giveUp();
+    else this.#giveUp = giveUp;
+  }
+
+  get aborted(): boolean {
+    return this.#ended;
+  }
+
+  open(result: HandshakeResult & { kind: 'open' }): void {
+    const { socket } = result;
+    this.#giveUp = undefined;
+    if (this.#ended) {
+      socket.destroy();
+      return;
+    }
+    this.#socket = socket;
+    this.#deflates = result.extensions !== null;
+    const reader = new FrameReader(
+      {
+        message: (data) => this.#message(data),
+        close: (code, reason) => this.#take({ kind: 'close', code, reason, wasClean: true }),
+        ping: (payload) => {
+          // A server that does not read has no use for pongs.
+          if (socket.writable && socket.writableLength <= kPongBufferedBytesMax) socket.write(pongFrame(payload));
+        },
+      },
+      this.#deflates,
+    );
+    const read = (chunk: Uint8Array): void => {
+      if (this.#ended) return;
+      try {
+        reader.read(chunk);
+      } catch (error) {
+        this.#fail(error as Error);
+      }
     };
-    inner.onmessage = (event) => this.#take({ kind: 'message', data: event.data as string | ArrayBuffer });
-    inner.onerror = (event) => {
-      const cause = (event as ErrorEvent).error as unknown;
-      const error = Error.isError(cause) ? (cause as Error) : new Error('WebSocket connection failed.');
-      if (!open) failed(error);
-      if (open || this.#waiting === undefined) this.#take({ kind: 'error', error });
-    };
-    inner.onclose = (event) => {
-      if (!open) failed(new Error('WebSocket connection failed.'));
-      this.#take({ kind: 'close', code: event.code, reason: event.reason, wasClean: event.wasClean });
-    };
+    socket.setNoDelay(true);
+    socket.setTimeout(0);
+    socket.on('data', read);
+    socket.on('end', () => this.#lost());
+    socket.on('error', () => this.#lost());
+    socket.on('close', () => this.#lost());
+    if (result.head.byteLength > 0) read(result.head);
+  }
+
+  #message(data: string | ArrayBuffer): void {
+    const bytes = typeof data === 'string' ? data.length : data.byteLength;
+    arrayPush(this.#unacked, bytes);
+    this.#unackedBytes += bytes;
+    if (this.#isFull()) this.#socket!.pause();
+    this.#take({ kind: 'message', data });
+  }
+
+  #isFull(): boolean {
+    return this.#unacked.length >= kUnackedMessagesMax || this.#unackedBytes >= kUnackedBytesMax;
+  }
+
+  // The server broke the protocol.
+  #fail(error: Error): void {
+    const socket = this.#socket!;
+    this.#ended = true;
+    if (error instanceof ProtocolError && socket.writable && !this.#state.closedOut) {
+      socket.end(closeFrame(error.code, error.description));
+      this.#linger(socket);
+    } else {
+      socket.destroy();
+    }
+    this.#take({ kind: 'error', error });
+  }
+
+  #lost(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    // After the server's Close this only says that nothing can be sent any more (`incoming` knows).
+    this.#take(gone());
+    this.#socket?.destroy();
   }
 
   #take(event: Incoming): void {
@@ -82,27 +135,53 @@ class ClientTransport implements Transport {
   }
 
   send(data: string | ArrayBuffer | Uint8Array): boolean {
-    const inner = this.#inner;
-    if (inner === undefined || inner.readyState !== 1) return false;
-    inner.send(data as string);
-    return true;
+    return this.#write(messageFrame(data, this.#deflates));
   }
 
   close(code: number, reason: string): void {
-    const inner = this.#inner;
-    if (inner === undefined) return;
-    if (code === 1005) inner.close();
-    // Browsers' rules are stricter than ours: a code of the protocol itself is sent as a normal closure.
-    else if (code === kNormalClosure || code >= 3000) inner.close(code, reason);
-    else inner.close(kNormalClosure, reason);
+    this.#write(closeFrame(code, reason));
+  }
+
+  #write(bytes: Uint8Array): boolean {
+    const socket = this.#socket;
+    if (socket === undefined || this.#ended || !socket.writable) return false;
+    if (socket.writableLength + bytes.byteLength > kBufferedBytesMax) {
+      this.#lost();
+      return false;
+    }
+    runAsHost(() => socket.write(bytes));
+    return true;
+  }
+
+  // Both Close frames have been exchanged: the server ends the connection, or we do when it takes too long.
+  finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    socket.end();
+    socket.resume();
+    this.#linger(socket);
+  }
+
+  #linger(socket: Socket): void {
+    socket.setTimeout(kLingerMs, () => socket.destroy());
   }
 
   abort(): void {
-    this.#aborted = true;
-    this.#inner?.close();
+    this.#ended = true;
+    this.#giveUp?.();
+    this.#giveUp = undefined;
+    const socket = this.#socket;
+    if (socket === undefined || socket.destroyed) return;
+    socket.resetAndDestroy();
   }
 
-  ack(): void {}
+  ack(): void {
+    const wasFull = this.#isFull();
+    this.#unackedBytes -= arrayShift(this.#unacked) ?? 0;
+    if (wasFull && !this.#isFull() && !this.#ended) this.#socket!.resume();
+  }
 }
 
 function syntaxError(text: string): Error {
@@ -127,11 +206,17 @@ function checkProtocols(given: string | string[] | undefined): string[] {
   const seen = new SafeSet<string>();
   for (let i = 0; i < protocols.length; i++) {
     const name = `${protocols[i]}`;
-    if (!regExpTest(kToken, name)) throw syntaxError('One of the protocol header tokens is invalid.');
+    if (!regExpTest(kToken, name)) {
+      throw syntaxError(typeof given === 'string' ? 'The protocol header token is invalid.' : 'One of the protocol header tokens is invalid.');
+    }
     if (seen.has(name)) throw syntaxError('The protocols header cannot have repeating values.');
     seen.add(name);
   }
   return protocols;
+}
+
+function httpUrl(url: string): string {
+  return `http${url.slice(2)}`; // ws: and wss:
 }
 
 // The constructor's work. The connection waits for the output gate of whoever opens it.
@@ -145,6 +230,7 @@ export function startClient(state: SocketState, givenUrl: unknown, givenProtocol
   const transport = new ClientTransport(state);
   state.stage = 'client';
   state.connecting = true;
+  state.autoReply = repliesToClose;
   state.url = url;
   state.transport = transport;
   state.owner = context;
@@ -152,52 +238,87 @@ export function startClient(state: SocketState, givenUrl: unknown, givenProtocol
   state.holdsIo = true;
   addResource(context, state);
   context.beginIo();
-  const open = (): void => {
-    transport.open(
-      url,
-      protocols,
-      undefined,
-      (inner) => {
-        state.protocol = inner.protocol;
-        state.extensions = inner.extensions;
-        incomingOpen(state);
-      },
-      () => {
-        state.connecting = false;
-      },
+  transport.start();
+  const connect = (): void => {
+    if (transport.aborted) return;
+    transport.connecting(
+      startHandshake(
+        { url: httpUrl(url), headers: [], protocols, offersDeflate },
+        (result) => {
+          if (result.kind === 'open') return opened(state, transport, result);
+          const status = result.kind === 'broken' ? 502 : result.message.statusCode;
+          if (result.kind === 'declined') result.message.destroy();
+          connectFailed(
+            state,
+            new TypeError(
+              'Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 ' +
+                `(switching protocols), but received ${status} instead.`,
+            ),
+          );
+        },
+        () => connectFailed(state, failure('Network connection lost.', { retryable: true })),
+      ),
     );
   };
-  transport.start();
   const gate = context.waitForOutput();
-  if (gate === undefined) open();
-  else ignoreRejection(promiseThen(gate, open));
+  if (gate === undefined) connect();
+  else ignoreRejection(promiseThen(gate, connect));
 }
 
-function incomingOpen(state: SocketState): void {
+function opened(state: SocketState, transport: ClientTransport, result: HandshakeResult & { kind: 'open' }): void {
   state.owner?.enter(state.section, () => {
     if (state.released) return;
     state.connecting = false;
+    state.protocol = result.protocol;
+    state.extensions = result.extensions;
     fire(state.ws, new NativeEvent('open'));
+  });
+  transport.open(result); // its events come behind the one above
+}
+
+function connectFailed(state: SocketState, error: Error): void {
+  state.owner?.enter(state.section, () => {
+    if (state.released) return;
+    state.connecting = false;
+    release(state);
+    fire(state.ws, new ErrorEvent('error', { message: `Uncaught ${error.name}: ${error.message}`, error }));
+    fire(state.ws, new CloseEvent('close', { code: 1006, reason: 'Failed to establish websocket connection', wasClean: false }));
   });
 }
 
-// For fetch: resolves (outside a turn) with the state of a socket that waits for accept(), rejects when the server does
-// not upgrade.
-export function connectForFetch(url: string, headers: [string, string][], protocols: string[]): Promise<SocketState> {
+export type FetchedSocket = { state: SocketState; flat: string[] } | Exclude<HandshakeResult, { kind: 'open' }>;
+
+// For fetch: resolves (outside a turn) with the state of a socket that waits for accept(), or with what the server says
+// instead. `url`: http: or https:. Ends with the signal's reason when that fires before the server has answered.
+export function connectForFetch(
+  url: string,
+  headers: [string, string][],
+  protocols: string[],
+  signal: AbortSignal | undefined,
+): Promise<FetchedSocket> {
   const state = makeSocket();
   const transport = new ClientTransport(state);
   state.transport = transport;
-  return new NativePromise<SocketState>((resolve, reject) => {
-    transport.open(
-      url,
-      protocols,
-      headers,
-      (inner) => {
-        state.protocol = inner.protocol;
-        state.extensions = inner.extensions;
-        resolve(state);
+  return new NativePromise<FetchedSocket>((resolve, reject) => {
+    const onAbort = (): void => {
+      giveUp();
+      reject(signal!.reason as Error);
+    };
+    const forget = (): void => signal?.removeEventListener('abort', onAbort);
+    const giveUp = startHandshake(
+      { url, headers, protocols, offersDeflate: false },
+      (result) => {
+        forget();
+        if (result.kind !== 'open') return resolve(result);
+        state.protocol = result.protocol ?? '';
+        transport.open(result);
+        resolve({ state, flat: result.flat });
       },
-      reject,
+      (error) => {
+        forget();
+        reject(error);
+      },
     );
+    signal?.addEventListener('abort', onAbort);
   });
 }

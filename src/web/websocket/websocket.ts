@@ -9,6 +9,7 @@
 // 2. What is sent leaves in order, each message after the output gate that was current when it was sent.
 // 3. closedOut: our Close frame has been sent or queued. closedIn: the peer's Close frame has been delivered to user code.
 
+import { giveAttributes, moveAttributes } from '../attributes.ts';
 import { flag } from '../compat.ts';
 import { CloseEvent, ErrorEvent, MessageEvent, fire } from '../events.ts';
 import { kIllegalInvocation } from '../headers.ts';
@@ -39,7 +40,7 @@ const kAttachmentBytesMax = 16_384;
 const kReasonBytesMax = 123;
 const kReadyStates = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
 
-const repliesToClose = flag('web_socket_auto_reply_to_close');
+export const repliesToClose = flag('web_socket_auto_reply_to_close');
 const defaultBinaryType = flag('websocket_standard_binary_type') ? 'blob' : 'arraybuffer';
 const limitsReason = flag('websocket_close_reason_byte_limit');
 const NativeDOMException = DOMException;
@@ -50,6 +51,8 @@ export interface Transport {
   send(data: string | ArrayBuffer | Uint8Array): boolean;
   close(code: number, reason: string): void;
   abort(): void;
+  // Both Close frames have been exchanged, or the other side is gone: nothing more will come or go.
+  finish(): void;
   // The oldest message has been handled.
   ack(): void;
   // From now on `incoming` is called; what came before has waited.
@@ -131,6 +134,9 @@ class PipeTransport implements Transport {
   abort(): void {
     native.pipeAbort(this.#end);
   }
+  finish(): void {
+    native.pipeAbort(this.#end); // the pipe can be forgotten
+  }
   ack(): void {
     native.pipeAck(this.#end);
   }
@@ -184,9 +190,10 @@ export class WebSocket extends EventTarget {
   declare static readonly READY_STATE_CLOSING: 2;
   declare static readonly READY_STATE_CLOSED: 3;
 
-  constructor(url: string | URL, protocols: string | string[] | undefined = undefined) {
+  constructor(url: string | URL = undefined as never, protocols: string | string[] | undefined = undefined) {
     super();
     this.#state = new SocketState(this);
+    if (giveAttributes !== undefined) giveAttributes(this);
     if ((url as unknown) === kInternal) return;
     startClient(this.#state, url, protocols);
   }
@@ -218,7 +225,7 @@ export class WebSocket extends EventTarget {
   send(message: string | ArrayBuffer | ArrayBufferView | Blob): void {
     if (!(#state in this)) throw new TypeError(kIllegalInvocation);
     const state = this.#state;
-    if (message === undefined) {
+    if (arguments.length === 0) {
       throw new TypeError(
         "Failed to execute 'send' on 'WebSocket': parameter 1 is not of type 'ArrayBuffer or ArrayBufferView or string'.",
       );
@@ -323,10 +330,11 @@ makeEnumerable(WebSocket.prototype, [
   'accept', 'send', 'close', 'serializeAttachment', 'deserializeAttachment', 'readyState', 'bufferedAmount', 'url',
   'protocol', 'extensions', 'binaryType',
 ]);
+moveAttributes(WebSocket.prototype, ['readyState', 'bufferedAmount', 'url', 'protocol', 'extensions', 'binaryType']);
 for (const holder of [WebSocket, WebSocket.prototype]) {
   for (const [name, value] of Object.entries(kReadyStates)) {
-    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true });
-    defineProperty(holder, name, { value, enumerable: true });
+    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true, configurable: true });
+    defineProperty(holder, name, { value, enumerable: true, configurable: true });
   }
 }
 
@@ -463,10 +471,8 @@ export function attach(state: SocketState): void {
 export function release(state: SocketState): void {
   if (state.released) return;
   state.released = true;
-  if (state.end !== 0) {
-    attached.delete(state.end);
-    state.transport!.abort(); // the pipe can be forgotten
-  }
+  if (state.end !== 0) attached.delete(state.end);
+  state.transport!.finish();
   if (state.owner !== undefined) {
     removeResource(state.owner, state);
     if (state.holdsIo) {
@@ -497,10 +503,15 @@ export function socketEvent(
     case 'close':
       return incoming(state, { kind: 'close', code, reason, wasClean: true });
     case 'gone':
-      return incoming(state, { kind: 'close', code: 1006, reason: kDisconnected, wasClean: false });
+      return incoming(state, gone());
     case 'error':
       return incoming(state, { kind: 'error', error: new Error(reason) });
   }
+}
+
+// The other side has gone without a Close frame.
+export function gone(): Incoming {
+  return { kind: 'close', code: 1006, reason: kDisconnected, wasClean: false };
 }
 
 // Something came out of a socket's transport.
@@ -511,7 +522,7 @@ export function incoming(state: SocketState, event: Incoming): void {
     else state.owner.enter(state.section, () => release(state));
     return;
   }
-  if (event.kind === 'close' || (event.kind === 'error' && state.end !== 0)) state.ended = true;
+  if (event.kind !== 'message') state.ended = true;
   if (state.sink !== undefined) {
     state.sink.deliver(state.ws, event);
     return;
@@ -536,7 +547,7 @@ function dispatchIncoming(state: SocketState, event: Incoming): void {
       fire(state.ws, new CloseEvent('close', { code: event.code, reason: event.reason, wasClean: event.wasClean }));
       return;
     case 'error':
-      fire(state.ws, new ErrorEvent('error', { message: event.error.message, error: event.error }));
+      fire(state.ws, new ErrorEvent('error', { message: `Uncaught ${event.error.name}: ${event.error.message}`, error: event.error }));
       return;
   }
 }
@@ -545,15 +556,6 @@ function dispatchIncoming(state: SocketState, event: Incoming): void {
 export function applyIncoming(ws: WebSocket, event: Incoming): void {
   const state = stateOf(ws);
   if (event.kind === 'message') return;
-  if (state.end === 0) {
-    // A client's connection has answered the Close frame itself, and says 'close' after each 'error'.
-    if (event.kind === 'error') return;
-    state.closedIn = true;
-    state.closedOut = true;
-    state.queue = undefined;
-    release(state);
-    return;
-  }
   if (event.kind === 'error' || !event.wasClean) {
     state.closedIn = true;
     state.queue = undefined;
@@ -570,11 +572,12 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
 // ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
 export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
   const state = stateOf(ws);
-  if (state.stage === 'accepted') {
-    throw new TypeError('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
+  if (state.stage === 'accepted' || state.stage === 'hibernatable') {
+    throw new Error('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
   }
-  if (state.stage !== 'fresh' || state.end === 0 || (state.peer !== undefined && state.peer.stage !== 'fresh')) {
-    throw new TypeError(
+  // Without a peer here it is a client's, which came with a Response.
+  if (state.stage !== 'fresh' || state.peer === undefined || state.peer.stage !== 'fresh') {
+    throw new Error(
       'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
     );
   }
@@ -601,6 +604,11 @@ export function ackSocket(ws: WebSocket): void {
 
 export function isHibernatable(ws: WebSocket): boolean {
   return stateOf(ws).stage === 'hibernatable';
+}
+
+// Neither accepted nor used in a Response yet.
+export function isFresh(ws: WebSocket): boolean {
+  return stateOf(ws).stage === 'fresh';
 }
 
 // True when nothing more will come or go: a hibernatable socket is then no longer listed.
@@ -642,5 +650,44 @@ export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
   return state.ws;
 }
 
+// A sleeping socket on its way to another isolate.
+export interface SleepingSocket {
+  end: number;
+  closedOut: boolean;
+  closedIn: boolean;
+  url: string | null;
+  protocol: string | null;
+  extensions: string | null;
+  attachment: ArrayBuffer | undefined;
+}
+
+// This isolate knows the socket no more; its pipe is left to Native.handOver.
+export function exportSleeping(asleep: WebSocket): SleepingSocket {
+  const state = stateOf(asleep);
+  const { end, closedOut, closedIn, url, protocol, extensions, attachment } = state;
+  attached.delete(end);
+  state.sink = undefined;
+  state.released = true;
+  return { end, closedOut, closedIn, url, protocol, extensions, attachment };
+}
+
+// The socket here, still asleep; `resumeSleeping` lets its events come.
+export function importSleeping(from: SleepingSocket, sink: HibernatableSink): WebSocket {
+  const state = pipeSocket(from.end);
+  state.stage = 'hibernatable';
+  state.sink = sink;
+  state.closedOut = from.closedOut;
+  state.closedIn = from.closedIn;
+  state.url = from.url;
+  state.protocol = from.protocol;
+  state.extensions = from.extensions;
+  state.attachment = from.attachment;
+  return state.ws;
+}
+
+export function resumeSleeping(asleep: WebSocket): void {
+  attach(stateOf(asleep));
+}
+
 export { couple, coupleProblem, socketFromEnd } from './coupling.ts';
-export { WebSocketRequestResponsePair, checkAutoResponse } from './auto_response.ts';
+export { WebSocketRequestResponsePair, checkAutoResponse, isAutoResponsePair } from './auto_response.ts';
