@@ -199,6 +199,10 @@ function fillKeys(keyGaps: unknown[], made: unknown[]): void {
 
 // ------------------------------------------------------------------------------------------------ packing
 
+function unsupported(type: string): DOMException {
+  return cloneError(`Could not serialize object of type "${type}". This type does not support serialization.`);
+}
+
 type Purpose = 'arguments' | 'result';
 
 class Packer {
@@ -315,14 +319,12 @@ class Packer {
       arrayPush(this.#moved, handler);
       return new StubRef(target);
     }
-    if (channels.isCallable(value)) {
-      throw cloneError('Could not serialize object of type "LoopbackServiceStub". This type does not support serialization.');
-    }
+    if (channels.isCallable(value)) throw unsupported('LoopbackServiceStub');
     if (types().isProxy(value)) {
+      const tag = (value as unknown as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+      if (tag === 'LoopbackDurableObjectNamespace' || tag === 'LoopbackDurableObjectClass') throw unsupported(tag);
       for (const [Class, name] of [[RpcPromise, 'RpcPromise'], [RpcProperty, 'RpcProperty']] as const) {
-        if ((value as unknown) instanceof Class) {
-          throw cloneError(`Could not serialize object of type "${name}". This type does not support serialization.`);
-        }
+        if ((value as unknown) instanceof Class) throw unsupported(name);
       }
       return this.#proxyRef(value);
     }
