@@ -38,6 +38,7 @@ import {
   argumentsFromWire,
   awaitAnswer,
   dropAnswer,
+  lost,
   packedMessage,
   pipeMessage,
   receivePiped,
@@ -356,7 +357,7 @@ function sayOpenedLater(address: number, channel: number): void {
 function bounced(message: readonly unknown[]): void {
   const [kind, channelId, answer] = message as [number, number, number];
   if (kind !== MessageKind.call && kind !== MessageKind.fetch && kind !== MessageKind.pipeActor) return;
-  answered(answer, 0)?.error(errorToData(connectionLost()), false);
+  lost(answer)?.error(errorToData(connectionLost()), false);
   channels.get(channelId)?.deref()?.broke(errorToData(connectionLost()));
 }
 
