@@ -9,7 +9,7 @@
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
-import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
+import { type ActorEvent, ActorClass, type BreakOptions, Container, holdsSocket } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
 import type { Outgoing } from './calls.ts';
@@ -197,6 +197,15 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
+  // It has an event under way, or somebody at the other end of a socket.
+  get isHeld(): boolean {
+    const container = this.#container;
+    if (container === undefined) return false;
+    if (container.eventCount > 0 || (container.hibernation?.count ?? 0) > 0) return true;
+    const { instance } = container;
+    return instance !== undefined && (holdsSocket(instance) || instance.facets?.isHeld() === true);
+  }
+
   releaseMemory(): void {
     if (this.#container?.isBusy === false) this.#container.instance?.releaseMemory();
   }
@@ -257,6 +266,14 @@ export class Facets {
   // deleteAll() of the instance.
   erase(): void {
     this.#running.forEach((facet) => facet.break(new Error(kDeleted)));
+  }
+
+  isHeld(): boolean {
+    let held = false;
+    this.#running.forEach((facet) => {
+      held ||= facet.isHeld;
+    });
+    return held;
   }
 
   releaseMemory(): void {

@@ -60,7 +60,7 @@ export class Instance extends IoContext implements GateOwner {
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
   // Its facets, if it has used ctx.facets (facets.ts).
-  facets: { end(error: unknown): void; releaseMemory(): void } | undefined = undefined;
+  facets: { end(error: unknown): void; releaseMemory(): void; isHeld(): boolean } | undefined = undefined;
   #db = 0;
   #superseded: Error | undefined;
 

@@ -89,7 +89,7 @@ export default {
     if (url.pathname === '/once') return Response.json(await Promise.all(calls.map((call) => attempt(env.THING.getByName(name), call))));
     if (url.pathname === '/flood') {
       const stub = env.THING.getByName(name);
-      const held = stub.block(300).then(() => 1);
+      const held = stub.block(2500).then(() => 1);
       const bytes = Number(url.searchParams.get('bytes'));
       const argument = new Uint8Array(bytes);
       if (bytes) await scheduler.wait(30); // the gate is locked by then
@@ -216,6 +216,32 @@ describe('life of objects', { timeout: 120_000 }, () => {
     const [born] = await ask('timer', [['timer', 300_000]], '/', 'held');
     await new Promise((resolve) => setTimeout(resolve, 200 * kSecondMs));
     assert.deepEqual(await ask('timer', [['birth']], '/', 'held'), [born]);
+  });
+
+  test('a facet with an open socket holds its parent', async () => {
+    const source = worker(1).replace('export default {', `
+export class Child extends DurableObject {
+  fetch() { const [client, server] = Object.values(new WebSocketPair()); server.accept(); return new Response(null, { status: 101, webSocket: client }); }
+}
+export class Parent extends DurableObject {
+  born = Math.random();
+  birth() { return this.born; }
+  fetch(request) { return this.ctx.facets.get('child', () => ({ class: this.ctx.exports.Child })).fetch(request); }
+}
+export default {`);
+    await server.deploy('facets', { 'worker.mjs': source }, {
+      ...meta,
+      bindings: [{ type: 'durable_object_namespace', name: 'THING', class_name: 'Parent' }],
+      migrations: { new_tag: 'v1', steps: [{ new_sqlite_classes: ['Parent'] }] },
+    });
+    const ws = await connect('p', '/accept', '1', 'facets');
+    const [born] = await ask('p', [['birth']], '/', 'facets');
+    await new Promise((resolve) => setTimeout(resolve, 160 * kSecondMs));
+    assert.equal(ws.gone, undefined);
+    assert.deepEqual(await ask('p', [['birth']], '/', 'facets'), [born]);
+    ws.terminate();
+    await new Promise((resolve) => setTimeout(resolve, 160 * kSecondMs));
+    assert.notDeepEqual(await ask('p', [['birth']], '/', 'facets'), [born]);
   });
 
   test('an accepted WebSocket holds an object, and a request that is not finished', async () => {
