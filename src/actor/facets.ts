@@ -12,7 +12,7 @@ import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials
 import { type ActorEvent, ActorClass, type BreakOptions, Container, holdsSocket } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
-import type { Outgoing } from './calls.ts';
+import type { Outgoing } from './rpc_outgoing.ts';
 import { isDurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { actorHost } from './state.ts';
@@ -101,6 +101,11 @@ class FacetContainer extends Container {
   override becameIdle(): void {
     if (this.hibernation !== undefined && this.hibernation.count > 0) return;
     this.#restEnds();
+  }
+
+  // Never evicted alone.
+  override look(): undefined {
+    return undefined;
   }
 
   override gone(): void {
@@ -197,13 +202,13 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
-  // It has an event under way, or somebody at the other end of a socket.
-  get isHeld(): boolean {
+  // Somebody is at the other end of a socket, or waits for an event.
+  get holdsSockets(): boolean {
     const container = this.#container;
     if (container === undefined) return false;
     if (container.eventCount > 0 || (container.hibernation?.count ?? 0) > 0) return true;
     const { instance } = container;
-    return instance !== undefined && (holdsSocket(instance) || instance.facets?.isHeld() === true);
+    return instance !== undefined && (holdsSocket(instance) || instance.facets?.holdSockets === true);
   }
 
   releaseMemory(): void {
@@ -268,16 +273,16 @@ export class Facets {
     this.#running.forEach((facet) => facet.break(new Error(kDeleted)));
   }
 
-  isHeld(): boolean {
-    let held = false;
-    this.#running.forEach((facet) => {
-      held ||= facet.isHeld;
-    });
-    return held;
-  }
-
   releaseMemory(): void {
     this.#running.forEach((facet) => facet.releaseMemory());
+  }
+
+  get holdSockets(): boolean {
+    let holds = false;
+    this.#running.forEach((facet) => {
+      if (facet.holdsSockets) holds = true;
+    });
+    return holds;
   }
 }
 

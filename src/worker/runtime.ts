@@ -2,11 +2,13 @@
 // in turns (web/io.ts).
 
 import { runAlarm } from '../actor/alarms.ts';
-import { type PeerEnd, actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
+import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
+import type { PeerEnd } from '../actor/rpc_messages.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
+import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
@@ -29,8 +31,13 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
+
+// Whether user code may compile text while its modules start; afterwards it never may.
+export function allowsEvalAtStart(): boolean {
+  return flag('allow_eval_during_startup');
+}
 
 export function builtinModule(specifier: string): Record<string, unknown> | undefined {
   return cloudflareModule(specifier) ?? nodeModule(specifier);
