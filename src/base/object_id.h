@@ -45,8 +45,9 @@ struct ObjectKey {
 enum class Jurisdiction : std::uint8_t { kNone, kEu, kUs, kFedramp, kFedrampHigh };
 inline constexpr std::array<std::string_view, 5> kJurisdictionNames{"", "eu", "us", "fedramp", "fedramp-high"};
 
-// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a second
-// half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not empty.
+// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a
+// second half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not
+// empty.
 [[nodiscard]] ObjectId facetId(const ObjectId& root, std::string_view path);
 // The path of the list of a root's facets.
 inline constexpr std::string_view kFacetIndex = "index";

@@ -121,8 +121,9 @@ class StoreImpl final : public Store,
       std::vector<GroupMember> members;
       members.reserve(prepared.size());
       for (DatabaseImpl* member : prepared) members.push_back(member->preparedCommit());
-      const Result<ledger::Position> end =
-          members.size() == 1 ? members[0].overlay->commit(std::move(members[0].pending)) : Overlay::commitTogether(members);
+      const Result<ledger::Position> end = members.size() == 1
+                                               ? members[0].overlay->commit(std::move(members[0].pending))
+                                               : Overlay::commitTogether(members);
       if (end) {
         for (DatabaseImpl* member : prepared) member->committed();
       } else {
