@@ -506,13 +506,6 @@ void Isolate::actorMessage(const ObjectKey& object, const std::string& name, con
   });
 }
 
-void Isolate::peerGone(IsolateAddress address) {
-  if (isSuspended()) return afterTurn([this, address] { peerGone(address); });
-  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(v8::Number::New(isolate, static_cast<double>(address)));
-  });
-}
-
 void Isolate::durable(const std::vector<actor::DurableCommit>& commits) {
   if (isSuspended()) return afterTurn([this, commits] { durable(commits); });
   tellRuntime("durable", [&](v8::Isolate* isolate, auto& out) {

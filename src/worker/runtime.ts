@@ -3,6 +3,7 @@
 
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
+import type { PeerEnd } from '../actor/rpc_messages.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
@@ -30,7 +31,7 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
 
 // Whether user code may compile text while its modules start; afterwards it never may.
@@ -95,8 +96,8 @@ export function actorMessage(from: number, ns: string, id: string, name: string 
   receiveActorMessage(from, actorClasses.get(ns), id, name, value);
 }
 
-export function peerGone(address: number): void {
-  channelsPeerGone(address);
+export function peerGone(address: number, why: PeerEnd, namespaces: string[]): void {
+  channelsPeerGone(address, why, namespaces);
 }
 
 export function alarm(ns: string, id: string, name: string | undefined, scheduledTime: number, retryCount: number): void {

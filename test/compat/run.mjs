@@ -1,11 +1,13 @@
 // Both runtimes, the same module, the same cases. Prints one line per case; `--only TEXT` runs the cases that contain it;
-// `--reference` shows workerd's answers alone; `--quiet` prints only what is wrong; `--serial` runs one case at a time.
+// `--reference` shows workerd's answers alone; `--quiet` prints only what is wrong; `--serial` runs one case at a time;
+// `--pending` shows what the pending cases lack.
 import { readdir, readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Workerd } from '../support/workerd.mjs';
 import { cases } from './cases.mjs';
 import { differences } from './differences.mjs';
 import { pending } from './pending.mjs';
+import { stageClasses } from './stage.mjs';
 
 export const classes = {
   Subject: { binding: 'SUBJECT' },
@@ -14,6 +16,7 @@ export const classes = {
   Other: { binding: 'OTHER' },
   RpcObject: { binding: 'RPC' },
   ShapedObject: { binding: 'SHAPED' },
+  ...stageClasses,
 };
 
 // Bindings to this same Worker: the entrypoint's name, or [name, props].
@@ -34,7 +37,7 @@ const kLimitMs = 30_000;
 
 export async function modules() {
   const names = (await readdir(new URL('.', import.meta.url))).filter((name) => /_cases\.mjs$/.test(name));
-  names.unshift('worker.mjs', 'rpc_worker.mjs', 'show.mjs', 'cases.mjs');
+  names.unshift('worker.mjs', 'rpc_worker.mjs', 'gate_worker.mjs', 'show.mjs', 'stage.mjs', 'cases.mjs');
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(new URL(`./${name}`, import.meta.url), 'utf8')])));
 }
 
@@ -100,7 +103,7 @@ async function answerOf(response) {
   }
 }
 
-// A case that does not end fails alone.
+// A case that does not end fails alone; one that takes long by its nature says its `limitMs`.
 async function within(limitMs, promise) {
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, limitMs, { hung: `no answer within ${limitMs} ms` })));
@@ -109,11 +112,11 @@ async function within(limitMs, promise) {
 
 // What a case gave: {name, result, expected, ours}; `result` is one of kBad, or a word for what is well.
 export async function compare(name, reference, holdfast) {
-  const { alone } = cases[name];
+  const { alone, limitMs = kLimitMs } = cases[name];
   const path = `/${encodeURIComponent(name)}`;
   const [expected, ours] = await Promise.all([
-    alone === undefined ? within(kLimitMs, reference.fetch(name).then(answerOf)) : { value: alone[1] },
-    holdfast && within(kLimitMs, holdfast.fetch(deploymentOf(cases[name]).script, path).then(({ status, text }) => answerOf({ status, text: () => text }))),
+    alone === undefined ? within(limitMs, reference.fetch(name).then(answerOf)) : { value: alone[1] },
+    holdfast && within(limitMs, holdfast.fetch(deploymentOf(cases[name]).script, path).then(({ status, text }) => answerOf({ status, text: () => text }))),
   ]);
   return { name, expected, ours, result: holdfast ? verdict(name, expected, ours) : 'workerd' };
 }
@@ -129,10 +132,21 @@ export function verdict(name, reference, ours) {
   return isDeepStrictEqual(ours, wanted[1]) ? 'wanted difference' : 'DIFFERENT';
 }
 
-function print({ name, result, expected, ours }, quiet) {
+// The places where two answers part: [path, workerd's, ours].
+function partings(expected, ours, path = '') {
+  if (isDeepStrictEqual(expected, ours)) return [];
+  const isOpen = (value) => typeof value === 'object' && value !== null;
+  if (!isOpen(expected) || !isOpen(ours) || Array.isArray(expected) !== Array.isArray(ours)) return [[path, expected, ours]];
+  const keys = new Set([...Object.keys(expected), ...Object.keys(ours)]);
+  return [...keys].flatMap((key) => partings(expected[key], ours[key], `${path}.${key}`));
+}
+
+function print({ name, result, expected, ours }, { quiet, showPending }) {
   if (result === 'workerd') console.log(`${name}: ${JSON.stringify(expected)}`);
-  else if (kBad.has(result)) console.log(`${result}: ${name}\n  workerd:  ${JSON.stringify(expected)}\n  holdfast: ${JSON.stringify(ours)}`);
-  else if (!quiet) console.log(`${result}: ${name}`);
+  else if (kBad.has(result) || (showPending && result === 'pending')) {
+    console.log(`${result}: ${name}`);
+    for (const [path, theirs, mine] of partings(expected, ours)) console.log(`  ${path}\n    workerd:  ${JSON.stringify(theirs)}\n    holdfast: ${JSON.stringify(mine)}`);
+  } else if (!quiet) console.log(`${result}: ${name}`);
 }
 
 async function main(args) {
@@ -148,7 +162,7 @@ async function main(args) {
   for (const name of names) {
     const run = compare(name, reference, holdfast).then((outcome) => {
       counts.set(outcome.result, (counts.get(outcome.result) ?? 0) + 1);
-      print(outcome, args.includes('--quiet'));
+      print(outcome, { quiet: args.includes('--quiet'), showPending: args.includes('--pending') });
       running.delete(run);
     });
     running.add(run);
