@@ -72,4 +72,6 @@ export const probes = [
   { flag: 'cache_option_enabled', date: '2024-11-11', run: `return [await attempt(() => new Request('http://x/', { cache: 'no-store' }).cache), 'cache' in Request.prototype];` },
   { flag: 'enable_global_performance_classes', date: '2026-03-17', with: ['nodejs_compat'], run: `return [typeof PerformanceEntry, typeof PerformanceMark, typeof PerformanceObserver];` },
   { flag: 'enable_nodejs_global_timers', date: '2026-02-10', with: ['nodejs_compat'], run: `const t = setTimeout(() => {}, 0); return typeof t;` },
+  { flag: 'rpc_params_dup_stubs', date: '2026-01-20', module: `class T extends RpcTarget { f() { return 1; } }`, object: `async give(s) { return await s.f(); }`,
+    run: `const { RpcStub } = await import('cloudflare:workers'); const s = new RpcStub(new T()); const a = await attempt(() => obj.give(s)); await wait(10); return [a, await attempt(() => s.f())];` },
 ];
