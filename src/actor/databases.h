@@ -92,6 +92,7 @@ class DatabaseTable final {
     DatabaseHandle index = 0;  // one of them: the list of the facets
     bool listed = false;       // in dirtyTrees_
     int roundsWaited = 0;
+    std::optional<ledger::Position> last;  // of its commits
   };
   struct Natives;  // the functions themselves, in databases.cc; the rest is in database_turns.cc
   friend struct Natives;
