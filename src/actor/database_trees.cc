@@ -20,6 +20,14 @@ constexpr int kRoundsWaitedMax = 4;
 
 }  // namespace
 
+void DatabaseTable::beginTree(DatabaseHandle root) {
+  Open& parent = open_.at(root);
+  if (parent.tree != 0) return;
+  parent.tree = root;
+  trees_.emplace(root, Tree{});
+  if (parent.database->isDirty()) markTreeWritten(root);
+}
+
 Result<DatabaseHandle> DatabaseTable::openFacet(DatabaseHandle root, std::string_view path) {
   Open& parent = open_.at(root);
   const ObjectKey object{.ns = parent.object.ns, .id = facetId(parent.object.id, path)};
@@ -30,11 +38,7 @@ Result<DatabaseHandle> DatabaseTable::openFacet(DatabaseHandle root, std::string
     return it->second;
   }
   HF_TRY(auto database, store_.open(object, parent.name));
-  if (parent.tree == 0) {
-    parent.tree = root;
-    trees_.emplace(root, Tree{});
-    if (parent.database->isDirty()) markTreeWritten(root);
-  }
+  beginTree(root);
   const DatabaseHandle handle = nextHandle_++;
   std::string name = parent.name;
   open_.emplace(handle, Open{.object = object, .name = std::move(name), .database = std::move(database), .tree = root});

@@ -109,6 +109,8 @@ class DatabaseTable final {
   void erase(DatabaseHandle handle);
 
   // --- trees: in database_trees.cc. `root`: its handle.
+  // From now on.
+  void beginTree(DatabaseHandle root);
   Result<DatabaseHandle> openFacet(DatabaseHandle root, std::string_view path);
   void markTreeWritten(DatabaseHandle root);
   // Everything written so far, in one group. False: the tree is to be reset, the host knows.
