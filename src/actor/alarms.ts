@@ -86,6 +86,7 @@ class Run implements ActorEvent, AlarmRun {
   readonly #retryCount: number;
   #timer: HostTimer | undefined;
   #reported = false;
+  #begun = false;
   // Of an object that is asleep or new: for nothing but this run.
   readonly #wakes: boolean;
   readonly #acceptedBefore: number;
@@ -114,6 +115,7 @@ class Run implements ActorEvent, AlarmRun {
   }
 
   run(instance: Instance): void {
+    this.#begun = true;
     let stored: number | null;
     try {
       stored = native.alarmGet(instance.db());
@@ -194,7 +196,8 @@ class Run implements ActorEvent, AlarmRun {
 
   // The object was reset in the middle of it.
   broken(options: BreakOptions): void {
-    const counts = options.infrastructure !== true && options.disconnected !== true;
+    // What ends the object before its handler has begun, as its constructor may, is no failure of this run.
+    const counts = this.#begun && options.infrastructure !== true && options.disconnected !== true;
     this.#report(options.abandonAlarm === true ? 'abandon' : counts ? 'retry' : 'retry-uncounted');
   }
 

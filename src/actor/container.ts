@@ -36,6 +36,8 @@ export interface BreakOptions {
   infrastructure?: boolean;
   // ctx.abort(reason, {retryAlarm: false}).
   abandonAlarm?: boolean;
+  // Its error does not say durableObjectReset.
+  unmarked?: boolean;
   // The object goes on elsewhere: not an error of the object.
   disconnected?: boolean;
   // Somebody wanted it so: not worth a line in the log.
@@ -209,7 +211,7 @@ export class Container implements Looked {
   break(error: unknown, options: BreakOptions): void {
     if (this.broken !== undefined || (this.released && this.instance === undefined)) return;
     const data = errorToData(error);
-    if (options.disconnected !== true || data.durableObjectReset) data.durableObjectReset = true;
+    if (options.disconnected !== true && options.unmarked !== true) data.durableObjectReset = true;
     this.broken = data;
     const { instance } = this;
     this.instance = undefined;

@@ -12,7 +12,7 @@ import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials
 import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
-import type { Outgoing } from './calls.ts';
+import type { Outgoing } from './rpc_outgoing.ts';
 import { isDurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { actorHost } from './state.ts';

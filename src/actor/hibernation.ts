@@ -35,6 +35,7 @@ const kSocketsMax = 32_768;
 const kTagsMax = 10;
 const kTagBytesMax = 256;
 const kEventTimeoutMaxMs = 604_800_000;
+const kUint32Max = 4_294_967_295;
 
 // One accepted socket, in the order of acceptance.
 class Entry implements HibernatableSink {
@@ -164,6 +165,7 @@ export class Hibernation {
     const ms = given === undefined || given === null ? 0 : Math.trunc(Number(given));
     if (Number.isNaN(ms)) throw new TypeError('The value cannot be converted because it is not an integer.');
     if (ms < 0) throw new TypeError('The value cannot be converted because it is negative and this API expects a positive number.');
+    if (ms > kUint32Max) throw new TypeError(`Value out of range. Must be less than or equal to ${kUint32Max}.`);
     if (ms > kEventTimeoutMaxMs) throw new Error(`Event timeout should not exceed ${kEventTimeoutMaxMs} ms.`);
     this.eventTimeoutMs = ms > 0 ? ms : undefined;
   }

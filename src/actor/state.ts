@@ -1,14 +1,16 @@
 // `ctx` of a Durable Object: DurableObjectState (spec 2.3).
 
-import { errorForLog } from '../web/errors.ts';
-import { defineProperty, promiseResolve, setTag } from '../web/primordials.ts';
+import { flag } from '../web/compat.ts';
+import { defineProperty, makeEnumerable, promiseReject, promiseResolve, setTag } from '../web/primordials.ts';
 import type { WebSocket, WebSocketRequestResponsePair } from '../web/websocket/websocket.ts';
+import { checkOptions } from './arguments.ts';
 import { hibernationOf } from './hibernation.ts';
 import { type DurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
+const rejects = flag('capture_async_api_throws');
 
 // What upper rooms, and facets.ts, provide.
 export const actorHost: {
@@ -84,20 +86,23 @@ export class DurableObjectState {
   }
 
   waitUntil(promise: unknown): void {
+    if (arguments.length === 0) throw wrongArgument('waitUntil', 'Promise');
     this.#instance.addTask(promiseResolve(promise));
   }
 
   blockConcurrencyWhile<T>(callback: () => T | PromiseLike<T>): Promise<T> {
-    if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
-    return this.#instance.blockConcurrencyWhile(callback);
+    try {
+      if (typeof callback !== 'function') throw wrongArgument('blockConcurrencyWhile', 'function');
+      return this.#instance.blockConcurrencyWhile(callback);
+    } catch (error) {
+      if (!rejects) throw error;
+      return promiseReject(error);
+    }
   }
 
   abort(reason: unknown = undefined, options: { retryAlarm?: boolean } | undefined = undefined): never {
-    let text = 'Application called abort() to reset Durable Object.';
-    if (reason !== undefined) {
-      const { name, message } = errorForLog(reason);
-      text = Error.isError(reason) && name !== 'Error' ? `${name}: ${message}` : message;
-    }
+    checkOptions('DurableObjectState', 'abort', 2, 'AbortOptions', options);
+    const text = reason === undefined ? 'Application called abort() to reset Durable Object.' : String(reason);
     return this.#instance.abort(text, options?.retryAlarm !== false);
   }
 
@@ -134,6 +139,13 @@ export class DurableObjectState {
   }
 }
 setTag(DurableObjectState.prototype, 'DurableObjectState');
+const methods = [
+  'waitUntil', 'blockConcurrencyWhile', 'abort', 'acceptWebSocket', 'getWebSockets', 'getTags', 'setWebSocketAutoResponse',
+  'getWebSocketAutoResponse', 'getWebSocketAutoResponseTimestamp', 'setHibernatableWebSocketEventTimeout',
+  'getHibernatableWebSocketEventTimeout',
+] as const;
+makeEnumerable(DurableObjectState.prototype, methods);
+for (const name of methods) defineProperty(DurableObjectState.prototype[name], 'length', { value: 0, configurable: true });
 
 function own(state: DurableObjectState, name: string, value: unknown): void {
   defineProperty(state, name, { value, writable: true, enumerable: true, configurable: true });

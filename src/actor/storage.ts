@@ -3,6 +3,7 @@
 
 import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
+import { currentFrame } from '../web/io.ts';
 import { defineProperty, isArray, objectKeys, promiseReject, promiseResolve, setTag, withResolvers } from '../web/primordials.ts';
 import { getBookmarkForTime, getCurrentBookmark, onNextSessionRestoreBookmark } from './bookmarks.ts';
 import { deleteAlarm, getAlarm, setAlarm } from './alarms.ts';
@@ -229,7 +230,7 @@ export class DurableObjectStorage {
     }
   }
 
-  // Resolves when everything written before is durable. No other event is delivered meanwhile.
+  // Resolves when everything written before is durable. Other events come in between.
   sync(): Promise<void> {
     const instance = this.#instance;
     try {
@@ -237,15 +238,15 @@ export class DurableObjectStorage {
       const db = instance.db();
       const commit = instance.syncDepth === 0 ? native.commitNow(db) : native.pendingCommit(db);
       const { promise, resolve } = withResolvers<void>();
-      const gate = instance.currentGate();
-      let held = false;
+      const { section } = currentFrame();
+      let waits = false;
       let durable = false;
       instance.output.afterCommit(
         commit,
         () => {
           durable = true;
-          if (!held) return resolve();
-          gate.current().release(() => {
+          if (!waits) return resolve();
+          instance.enter(section, () => {
             resolve();
             instance.endIo();
           });
@@ -253,9 +254,8 @@ export class DurableObjectStorage {
         () => {}, // The instance is gone: nothing of it runs any more.
       );
       if (durable) return promise;
-      held = true;
+      waits = true;
       instance.beginIo();
-      gate.hold();
       return promise;
     } catch (error) {
       return thrown(instance, error);

@@ -61,6 +61,9 @@ export class CloseEvent extends NativeEvent {
   #wasClean: boolean;
 
   constructor(type: string, init: CloseEventInit = {}) {
+    if (type === undefined) {
+      throw new TypeError("Failed to construct 'CloseEvent': constructor parameter 1 is not of type 'string'.");
+    }
     super(type, init);
     this.#code = init.code ?? 0;
     this.#reason = init.reason ?? '';

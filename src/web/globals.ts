@@ -17,7 +17,6 @@ import { MessageChannel, MessagePort } from './message_channel.ts';
 import {
   SafeSet,
   defineProperty,
-  hostQueueMicrotask,
   ownKeys,
   reflectApply,
   setTag,
@@ -256,7 +255,7 @@ export function installGlobals(): void {
     clearTimeout: webTimers.clearTimeout,
     setInterval: webTimers.setInterval,
     clearInterval: webTimers.clearInterval,
-    queueMicrotask: hostQueueMicrotask,
+    queueMicrotask: webTimers.queueMicrotask,
     structuredClone: structuredCloneHere,
     FinalizationRegistry: reenteringClass('FinalizationRegistry', FinalizationRegistry),
     self: globalThis,

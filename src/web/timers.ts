@@ -13,7 +13,7 @@ import {
   runAsHost,
   withUserStores,
 } from './io.ts';
-import { NativePromise, SafeMap, defineProperty, reflectApply, setTag } from './primordials.ts';
+import { NativePromise, SafeMap, defineProperty, hostQueueMicrotask, promiseReject, reflectApply, setTag } from './primordials.ts';
 import { reportException } from './report.ts';
 
 const nodeSetTimeout = setTimeout;
@@ -129,10 +129,13 @@ function delayOf(value: unknown): number {
   return delay >= 1 && delay <= kDelayMax ? Math.trunc(delay) : delay > kDelayMax ? kDelayMax : 0;
 }
 
+function notFunction(name: string): TypeError {
+  return new TypeError(`Failed to execute '${name}' on 'ServiceWorkerGlobalScope': parameter 1 is not of type 'function'.`);
+}
+
 function callbackRunner(name: string, callback: unknown, args: unknown[]): () => void {
   if (typeof callback !== 'function') {
-    const shown = typeof callback === 'string' ? `type string ('${callback}')` : String(callback);
-    throw new TypeError(`The "callback" argument must be of type function. Received ${shown}`);
+    throw notFunction(name);
   }
   return withUserStores(() => {
     try {
@@ -182,6 +185,10 @@ export const webTimers = {
   setImmediate: named('setImmediate', setImmediateHere),
   clearTimeout: named('clearTimeout', (handle?: unknown) => clear(handle)),
   clearInterval: named('clearInterval', (handle?: unknown) => clear(handle)),
+  queueMicrotask: named('queueMicrotask', (callback: () => void) => {
+    if (typeof callback !== 'function') throw notFunction('queueMicrotask');
+    hostQueueMicrotask(callback);
+  }),
   clearImmediate: named('clearImmediate', (handle?: unknown) => clear(handle)),
 };
 
@@ -206,6 +213,9 @@ export function wait(delay: number, signal: AbortSignal | undefined): Promise<vo
 
 class Scheduler {
   wait(delay: number, options: { signal?: AbortSignal } | undefined = undefined): Promise<void> {
+    if (delay === undefined) {
+      return promiseReject(new TypeError("Failed to execute 'wait' on 'Scheduler': parameter 1 is not of type 'number'."));
+    }
     return wait(delay, options?.signal);
   }
 }

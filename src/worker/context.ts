@@ -48,6 +48,10 @@ export class RequestContext extends IoContext {
     return this.#holds > 0;
   }
 
+  override get isOver(): boolean {
+    return this.#ended;
+  }
+
   enter(_section: Section | null, run: () => void): void {
     if (!this.#ended) enqueueTurn(this.frame, run);
   }
@@ -56,12 +60,12 @@ export class RequestContext extends IoContext {
     return undefined;
   }
 
-  hold(): void {
+  override hold(): void {
     this.#holds++;
   }
 
   // The handler has ended and its answer has left: call it once for the context itself, and once for each hold.
-  release(): void {
+  override release(): void {
     if (--this.#holds === 0) this.#endIfFree();
   }
 

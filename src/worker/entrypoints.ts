@@ -1,6 +1,7 @@
 // The module `cloudflare:workers` (spec 2.2) and its small neighbours.
 
-import { RpcPromise, RpcProperty, RpcStub, RpcTarget } from '../actor/rpc_values.ts';
+import { RpcStub } from '../actor/rpc_stub.ts';
+import { RpcPromise, RpcProperty, RpcTarget } from '../actor/rpc_values.ts';
 import { isDurableObjectState } from '../actor/state.ts';
 import { Fetcher } from '../actor/stubs.ts';
 import { flag } from '../web/compat.ts';
@@ -22,6 +23,7 @@ export class DurableObject {
     this.env = bindings;
   }
 }
+Object.defineProperty(DurableObject, 'length', { value: 0, configurable: true });
 
 // Any object will do: tests make entrypoints with a context of their own.
 function requireObject(value: unknown, position: number): void {
@@ -48,6 +50,10 @@ export class WorkflowEntrypoint {
 }
 
 class ServiceStub {
+  constructor() {
+    throw new TypeError('Illegal constructor');
+  }
+
   static [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Fetcher;
   }

@@ -2,13 +2,15 @@
 
 import { type FacetClass, registerFacetClass } from '../actor/facets.ts';
 import { makeNamespace } from '../actor/namespace.ts';
+import { ObjectChannel } from '../actor/channel.ts';
+import { channels } from '../actor/rpc_refs.ts';
 import { Fetcher, makeCallableFetcher } from '../actor/stubs.ts';
 import { config, native } from '../web/host.ts';
 import type { ExportReport } from '../web/native.ts';
 import { SafeMap, getPrototypeOf, objectKeys, setTag } from '../web/primordials.ts';
 import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from './entrypoints.ts';
 import { actorClasses, env } from './env.ts';
-import { serviceChannel, serviceFetcher } from './service.ts';
+import { ServiceChannel, serviceChannel, serviceFetcher } from './service.ts';
 
 export interface Entrypoint {
   kind: ExportReport['kind'];
@@ -152,3 +154,18 @@ export function workerExports(): Record<string, unknown> {
   }
   return made;
 }
+
+// Stubs of objects and entrypoints, passed to other isolates: by name.
+channels.describe = (channel) => {
+  if (channel instanceof ObjectChannel) return [0, ...channel.address];
+  const { script, target } = channel as ServiceChannel;
+  return [1, script, target.entrypoint, target.props];
+};
+channels.find = (described) => {
+  if (described[0] === 0) {
+    const [, ns, id, name] = described as [number, string, string, string | undefined];
+    return new ObjectChannel(ns, id, name, actorClasses.get(ns));
+  }
+  const [, script, entrypoint, props] = described as [number, string, string, unknown];
+  return serviceChannel(script, entrypoint, props);
+};

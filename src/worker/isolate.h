@@ -55,7 +55,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
   // Claim the object: a handover waits for it. `then` runs when it has been told.
   void adopt(const ObjectKey& object, const std::string& name, Task then);
-  void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
+  void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
   void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.

@@ -36,12 +36,13 @@ void Isolate::memoryPressure() {
   tellRuntime("memoryPressure", nullptr);
 }
 
-void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
-  if (isSuspended()) return afterTurn([this, namespaces] { namespacesDeleted(namespaces); });
-  tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
+void Isolate::namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why) {
+  if (isSuspended()) return afterTurn([this, namespaces, why] { namespacesLeft(namespaces, why); });
+  tellRuntime("namespacesLeft", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> list(isolate);
     for (const NamespaceId& ns : namespaces) list.push_back(js::string(isolate, ns.hex()));
     out.push_back(v8::Array::New(isolate, list.data(), list.size()));
+    out.push_back(js::string(isolate, why));
   });
 }
 

@@ -10,6 +10,7 @@ import { actorHost } from '../actor/state.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
+import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
 import { nodeModule } from '../web/node_modules.ts';
 import { promiseResolve, promiseThen } from '../web/primordials.ts';
@@ -131,8 +132,12 @@ export function memoryPressure(): void {
   if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {

@@ -17,7 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kBehindLookEvery{5};
 
 // Alarms delivered before other events of the shard get a turn.
-constexpr std::size_t kAlarmsPerRound = 32;
+constexpr std::size_t kAlarmsPerRound = 8;
 
 // Long waits are cut, so that a wall clock that is set is noticed this soon.
 constexpr std::chrono::milliseconds kClockLookEvery{1000};
@@ -120,7 +120,7 @@ void Shard::fetch(FetchRequest request) {
 
 void Shard::activate(catalog::SnapshotPtr snapshot) {
   HF_CHECK(loop_.isCurrent(), "a shard is touched by its own thread only");
-  snapshot_ = std::move(snapshot);
+  const catalog::SnapshotPtr before = std::exchange(snapshot_, std::move(snapshot));
   const WallMs now = dependencies_.clock.wallMs();
   std::vector<std::string> restart;
   for (auto it = byVersion_.begin(); it != byVersion_.end();) {
@@ -151,11 +151,26 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
     const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(script->second.updateMaxDelay);
     isolate->codeUpdated(script->second.updateMode, now + delay.count());
   }
+  resetTransferred(*before);
   // A script that was running here is wanted here: its new version starts now and not under the next request.
   for (const std::string& script : restart) {
     if (auto isolate = isolateFor(script, static_cast<std::uint32_t>(random_())); !isolate) {
       dependencies_.log.error("script did not start", {{"script", script}, {"error", isolate.error().message}});
     }
+  }
+}
+
+// A script whose class went to another one runs on; the class's objects go on over there.
+void Shard::resetTransferred(const catalog::Snapshot& before) {
+  std::map<std::string, std::vector<NamespaceId>> moved;  // by the script that had them
+  for (const auto& [id, ns] : before.namespaces) {
+    const auto now = snapshot_->namespaces.find(id);
+    if (now != snapshot_->namespaces.end() && now->second.script != ns.script) moved[ns.script].push_back(id);
+  }
+  if (moved.empty()) return;
+  for (const auto& [address, isolate] : isolates_) {
+    const auto it = moved.find(isolate->version().scriptName);
+    if (it != moved.end()) isolate->namespacesLeft(it->second, "transferred");
   }
 }
 
@@ -169,7 +184,7 @@ Result<CheckReport> Shard::check(std::shared_ptr<const catalog::Version> version
 }
 
 void Shard::resetNamespaces(const std::vector<NamespaceId>& namespaces) {
-  for (const auto& [address, isolate] : isolates_) isolate->namespacesDeleted(namespaces);
+  for (const auto& [address, isolate] : isolates_) isolate->namespacesLeft(namespaces, "deleted");
   for (const NamespaceId& ns : namespaces) {
     alarms_.removeNamespace(ns);
     std::erase_if(runningAlarms_, [&](const auto& entry) {

@@ -122,6 +122,7 @@ class Shard final : public ledger::DurabilityListener {
  private:
   using VersionPtr = std::shared_ptr<const catalog::Version>;
 
+  void resetTransferred(const catalog::Snapshot& before);
   void deliver(IsolateAddress to, Message message);
   void deliverToActor(const ObjectKey& object, std::string name, Message message);
   void tellDurable();

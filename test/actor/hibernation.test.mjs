@@ -214,7 +214,7 @@ test('limits and texts', async () => {
   assert.deepEqual(await call('errors', 'errors'), [
     ['TypeError', "Failed to execute 'acceptWebSocket' on 'DurableObjectState': parameter 1 is not of type 'WebSocket'."],
     ['Error', 'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`'],
-    ['Error', 'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.'],
+    ['Error', 'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`'],
     ['Error', 'a Hibernatable WebSocket cannot have more than 10 tags'],
     'x" is longer than the max tag length (256 characters).',
     ['a', 'b'],

@@ -1,7 +1,11 @@
 // What is compared. `main` runs in the stateless handler; other functions run inside an object of class Subject, through
 // `inside(part, ...args)`. Nothing here may depend on which runtime it is.
+import { alarmCases } from './alarm_cases.mjs';
+import { gateCases } from './gate_cases.mjs';
+import { lifeCases } from './life_cases.mjs';
 import { rpcCases } from './rpc_cases.mjs';
 import { storageCases } from './storage_cases.mjs';
+import { webSocketCases } from './websocket_cases.mjs';
 
 const both = (name, parts) => ({
   ...parts,
@@ -774,4 +778,8 @@ export const cases = {
   ...definitions,
   ...rpcCases,
   ...storageCases,
+  ...gateCases,
+  ...lifeCases,
+  ...webSocketCases,
+  ...alarmCases,
 };

@@ -7,6 +7,7 @@ import { Workerd } from '../support/workerd.mjs';
 import { cases } from './cases.mjs';
 import { differences } from './differences.mjs';
 import { pending } from './pending.mjs';
+import { stageClasses } from './stage.mjs';
 
 export const classes = {
   Subject: { binding: 'SUBJECT' },
@@ -15,6 +16,7 @@ export const classes = {
   Other: { binding: 'OTHER' },
   RpcObject: { binding: 'RPC' },
   ShapedObject: { binding: 'SHAPED' },
+  ...stageClasses,
 };
 
 // Bindings to this same Worker: the entrypoint's name, or [name, props].
@@ -35,7 +37,7 @@ const kLimitMs = 30_000;
 
 export async function modules() {
   const names = (await readdir(new URL('.', import.meta.url))).filter((name) => /_cases\.mjs$/.test(name));
-  names.unshift('worker.mjs', 'rpc_worker.mjs', 'show.mjs', 'cases.mjs');
+  names.unshift('worker.mjs', 'rpc_worker.mjs', 'gate_worker.mjs', 'show.mjs', 'stage.mjs', 'cases.mjs');
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(new URL(`./${name}`, import.meta.url), 'utf8')])));
 }
 
@@ -101,7 +103,7 @@ async function answerOf(response) {
   }
 }
 
-// A case that does not end fails alone.
+// A case that does not end fails alone; one that takes long by its nature says its `limitMs`.
 async function within(limitMs, promise) {
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, limitMs, { hung: `no answer within ${limitMs} ms` })));
@@ -110,11 +112,11 @@ async function within(limitMs, promise) {
 
 // What a case gave: {name, result, expected, ours}; `result` is one of kBad, or a word for what is well.
 export async function compare(name, reference, holdfast) {
-  const { alone } = cases[name];
+  const { alone, limitMs = kLimitMs } = cases[name];
   const path = `/${encodeURIComponent(name)}`;
   const [expected, ours] = await Promise.all([
-    alone === undefined ? within(kLimitMs, reference.fetch(name).then(answerOf)) : { value: alone[1] },
-    holdfast && within(kLimitMs, holdfast.fetch(deploymentOf(cases[name]).script, path).then(({ status, text }) => answerOf({ status, text: () => text }))),
+    alone === undefined ? within(limitMs, reference.fetch(name).then(answerOf)) : { value: alone[1] },
+    holdfast && within(limitMs, holdfast.fetch(deploymentOf(cases[name]).script, path).then(({ status, text }) => answerOf({ status, text: () => text }))),
   ]);
   return { name, expected, ours, result: holdfast ? verdict(name, expected, ours) : 'workerd' };
 }

@@ -84,10 +84,6 @@ export const storageDifferences = {
     'another version of SQLite words it differently',
     {"value":{"value":[[],[[2]],[[0]],[],"!Error: too many levels of trigger recursion: SQLITE_ERROR",[[13]],[],[[19]]]}},
   ],
-  'storage.sql: deferred constraints that do not hold reset the object': [
-    'the error says that the object was reset, as errors of all other resets do',
-    {"value":[{"value":"<undefined>"},{"error":{"name":"Error","message":"Durable Object was reset and rolled back to its last known good state because the application left the database in a state where constraints were violated: FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY)","durableObjectReset":true}},{"value":[true,[[]],"<undefined>"]}]},
-  ],
   'storage.sql: deferred constraints in transaction()': [
     'workerd has an internal error here; the object is reset as at the end of a turn',
     {"value":[{"error":{"name":"Error","message":"Durable Object was reset and rolled back to its last known good state because the application left the database in a state where constraints were violated: FOREIGN KEY constraint failed: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_FOREIGNKEY)","durableObjectReset":true}},{"value":[[]]}]},

@@ -10,6 +10,8 @@ export * from './rpc_worker.mjs';
 // What case files cannot import, because the runner reads them as well.
 const lib = { ...workers, ...rpc };
 
+export * from './gate_worker.mjs';
+
 export function describe(error) {
   if (!(error instanceof Error)) return { thrown: String(error) };
   const out = { name: error.name, message: error.message };

@@ -330,8 +330,8 @@ makeEnumerable(WebSocket.prototype, [
 ]);
 for (const holder of [WebSocket, WebSocket.prototype]) {
   for (const [name, value] of Object.entries(kReadyStates)) {
-    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true });
-    defineProperty(holder, name, { value, enumerable: true });
+    defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true, configurable: true });
+    defineProperty(holder, name, { value, enumerable: true, configurable: true });
   }
 }
 
@@ -569,10 +569,11 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
 // ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
 export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
   const state = stateOf(ws);
-  if (state.stage === 'accepted' || (state.stage === 'fresh' && state.peer?.stage === 'hibernatable')) {
+  if (state.stage === 'accepted' || state.stage === 'hibernatable') {
     throw new Error('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
   }
-  if (state.stage !== 'fresh' || state.end === 0 || (state.peer !== undefined && state.peer.stage !== 'fresh')) {
+  // Without a peer here it is a client's, which came with a Response.
+  if (state.stage !== 'fresh' || state.peer === undefined || state.peer.stage !== 'fresh') {
     throw new Error(
       'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
     );
