@@ -28,6 +28,7 @@ function(hf_addon_link TARGET)
     TARGET ${TARGET}
     POST_BUILD
     COMMAND ${HF_PYTHON} ${CMAKE_SOURCE_DIR}/tools/check-undefined $<TARGET_FILE:${TARGET}> ${HF_NODE_DIR}/bin/node
+            ${HF_PRELOADED}
     VERBATIM)
 endfunction()
 

@@ -31,12 +31,14 @@ import type { Arguments, Channel, Outgoing, RemotePlace } from './rpc_outgoing.t
 import type { WireRefs } from './rpc_pack.ts';
 import {
   type CallOrigin,
+  type PeerEnd,
   type PipeMessage,
   answered,
   answersComeFrom,
   argumentsFromWire,
   awaitAnswer,
   dropAnswer,
+  lost,
   packedMessage,
   pipeMessage,
   receivePiped,
@@ -60,7 +62,7 @@ class ObjectCall extends Incoming implements ActorEvent {
   // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
     const remote = this.#request !== undefined;
-    this.discardArguments();
+    this.disposeArguments();
     this.reply.error(error, remote);
     this.failPipelined(error, remote);
   }
@@ -237,6 +239,10 @@ export class ObjectChannel implements Channel, RemotePlace, CallOrigin {
     return [this.#ns, this.#id, this.#name];
   }
 
+  get ns(): string {
+    return this.#ns;
+  }
+
   get shard(): number {
     const hex = this.#id;
     const word = parseInt(hex.slice(6, 8) + hex.slice(4, 6) + hex.slice(2, 4) + hex.slice(0, 2), 16);
@@ -351,7 +357,7 @@ function sayOpenedLater(address: number, channel: number): void {
 function bounced(message: readonly unknown[]): void {
   const [kind, channelId, answer] = message as [number, number, number];
   if (kind !== MessageKind.call && kind !== MessageKind.fetch && kind !== MessageKind.pipeActor) return;
-  answered(answer, 0)?.error(errorToData(connectionLost()), false);
+  lost(answer)?.error(errorToData(connectionLost()), false);
   channels.get(channelId)?.deref()?.broke(errorToData(connectionLost()));
 }
 
@@ -387,8 +393,8 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
 }
 
 // Runtime.peerGone. The shard of an isolate is in the low byte of its address (worker/shard.cc).
-export function channelsPeerGone(address: number): void {
-  rpcPeerGone(address);
+export function channelsPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
+  rpcPeerGone(address, why, namespaces);
   serverChannels.get(address)?.forEach((channel) => channel.detach());
   serverChannels.delete(address);
   bodiesPeerGone(address);

@@ -103,6 +103,11 @@ class FacetContainer extends Container {
     this.#restEnds();
   }
 
+  // Never evicted alone.
+  override look(): undefined {
+    return undefined;
+  }
+
   override gone(): void {
     this.facet.gone(this.broken!);
     this.#restEnds();
@@ -197,6 +202,12 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
+  get holdsSockets(): boolean {
+    const container = this.#container;
+    const sockets = container?.hibernation;
+    return (sockets !== undefined && sockets.count > 0) || container?.instance?.facets?.holdSockets === true;
+  }
+
   releaseMemory(): void {
     if (this.#container?.isBusy === false) this.#container.instance?.releaseMemory();
   }
@@ -261,6 +272,14 @@ export class Facets {
 
   releaseMemory(): void {
     this.#running.forEach((facet) => facet.releaseMemory());
+  }
+
+  get holdSockets(): boolean {
+    let holds = false;
+    this.#running.forEach((facet) => {
+      if (facet.holdsSockets) holds = true;
+    });
+    return holds;
   }
 }
 

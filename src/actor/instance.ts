@@ -36,6 +36,13 @@ const abandoned = new FinalizationRegistry<Abandoned>(({ instance, section }) =>
   if (!section.finished && !instance.ended) instance.container.break(failure(kDeadlock, {}), {});
 });
 
+// What becomes of an instance's facets with it.
+export interface InstanceFacets {
+  end(error: unknown): void;
+  releaseMemory(): void;
+  readonly holdSockets: boolean;
+}
+
 export class Instance extends IoContext implements GateOwner {
   readonly where: string;
   override holdsStubs = true;
@@ -61,7 +68,7 @@ export class Instance extends IoContext implements GateOwner {
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
   // Its facets, if it has used ctx.facets (facets.ts).
-  facets: { end(error: unknown): void; releaseMemory(): void } | undefined = undefined;
+  facets: InstanceFacets | undefined = undefined;
   #db = 0;
   #superseded: Error | undefined;
 
@@ -139,6 +146,7 @@ export class Instance extends IoContext implements GateOwner {
   // What runs goes on without storage: touching it resets the object with `error`. Its sockets are cut.
   supersede(error: Error): void {
     this.#superseded = error;
+    this.facets?.end(error);
     this.resources?.forEach((resource) => {
       if (resource instanceof SocketState) resource.stop();
     });

@@ -1,6 +1,6 @@
 // Calls between isolates (messages.ts): those that this isolate waits for, calls of exports, and calls on results.
 
-import { errorToData, type ErrorData } from '../web/errors.ts';
+import { type ErrorData, errorToData, failure } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
 import { SafeMap } from '../web/primordials.ts';
 import { connectionLost } from './bodies.ts';
@@ -27,6 +27,7 @@ export interface CallOrigin {
   reached(address: number): void;
   broke(error: ErrorData): void;
   readonly shard: number;
+  readonly ns: string;
 }
 
 interface PendingCall {
@@ -68,6 +69,15 @@ export function answered(id: number, from: number): Outgoing | undefined {
   dropAnswer(id);
   call.origin?.reached(from);
   if (call.sent !== undefined) exportsReached(call.sent, from);
+  return call.reply;
+}
+
+// The message came back, or went down with an isolate: nobody has what went with it.
+export function lost(id: number): Outgoing | undefined {
+  const call = pending.get(id);
+  if (call === undefined) return undefined;
+  dropAnswer(id);
+  if (call.sent !== undefined && call.address === 0) for (let i = 0; i < call.sent.length; i++) unexport(call.sent[i]!);
   return call.reply;
 }
 
@@ -263,14 +273,34 @@ export function rpcMessage(from: number, message: readonly unknown[]): boolean {
   }
 }
 
-export function rpcPeerGone(address: number): void {
+// ------------------------------------------------------------------------------------------------ isolates that end
+
+export type PeerEnd = 'ended' | 'cpu' | 'memory' | 'lost';
+
+function objectLost(why: PeerEnd): Error {
+  const reset = { overloaded: true, durableObjectReset: true };
+  if (why === 'cpu') return failure('Durable Object exceeded its CPU time limit and was reset.', reset);
+  if (why === 'memory') return failure("Durable Object's isolate exceeded its memory limit and was reset.", reset);
+  return connectionLost();
+}
+
+function serviceLost(why: PeerEnd): Error {
+  if (why === 'cpu') return new Error('Worker exceeded CPU time limit.');
+  if (why === 'memory') return new Error('Worker exceeded memory limit.');
+  return connectionLost();
+}
+
+export function rpcPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
   callersGone(address);
   pending.forEach((call, id) => {
-    const here = call.address === address || (call.address === 0 && call.origin?.shard === address % 256);
-    if (!here) return;
-    dropAnswer(id);
-    call.origin?.broke(errorToData(connectionLost()));
-    call.reply.error(errorToData(connectionLost()), false);
+    const { origin } = call;
+    // One that ended in order has answered every call of its objects: what is still pending has gone to another one.
+    const mayHaveIt = origin === undefined || (why !== 'ended' && namespaces.includes(origin.ns));
+    if (!mayHaveIt || (call.address === 0 ? origin?.shard !== address % 256 : call.address !== address)) return;
+    lost(id);
+    const error = errorToData(origin === undefined ? serviceLost(why) : objectLost(why));
+    origin?.broke(error);
+    call.reply.error(error, false);
   });
   referencesPeerGone(address);
 }

@@ -251,6 +251,8 @@ export interface Runtime {
   // Runs one queued turn. True: more are queued.
   runTurn(): boolean;
 
+  // Whether user code may compile text (eval) while its modules start. Afterwards it never may.
+  allowsEvalAtStart(): boolean;
   // The exports of a built-in module (`cloudflare:workers`, `node:buffer`, ...) for an import, or undefined when there
   // is none. With `default` among the keys where the module has one.
   builtinModule(specifier: string): Record<string, unknown> | undefined;
@@ -275,8 +277,9 @@ export interface Runtime {
   message(from: number, message: unknown): void;
   // The same for a Durable Object that this isolate owns (C++ has claimed it already).
   actorMessage(from: number, ns: string, id: string, name: string | undefined, message: unknown): void;
-  // The isolate with this address is gone: calls that wait for it fail with "Network connection lost." (retryable).
-  peerGone(address: number): void;
+  // The isolate with this address is gone. 'ended': in order, all objects' calls answered; otherwise calls that wait for it
+  // fail: because it exceeded its CPU or memory limit, or with "Network connection lost." `namespaces`: of its script.
+  peerGone(address: number, why: 'ended' | 'cpu' | 'memory' | 'lost', namespaces: string[]): void;
 
   // Pairs (db, commit): everything up to that commit of that database is durable.
   durable(pairs: number[]): void;
@@ -310,6 +313,8 @@ export interface Runtime {
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
+  // What is passed by reference and held: exports, those of them that other isolates hold, imports. For tests.
+  referenceCounts(): { exports: number; sent: number; imports: number };
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.
   drain(done: () => void): void;
 }

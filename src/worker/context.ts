@@ -114,10 +114,12 @@ export class ExecutionContext {
     this.props = props;
   }
 
-  waitUntil(promise: unknown): void {
+  waitUntil(...args: [promise?: unknown]): void {
     if (!(#context in this)) throw new TypeError(kIllegalInvocation);
-    if (arguments.length === 0) throw new TypeError("Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'.");
-    this.#context.addTask(promiseResolve(promise));
+    if (args.length === 0) {
+      throw new TypeError("Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'.");
+    }
+    this.#context.addTask(promiseResolve(args[0]));
   }
 
   passThroughOnException(): void {

@@ -521,7 +521,7 @@ parentPort.on('message', (command) => {
       failCommits = command.on;
       break;
     case 'peerGone':
-      runtime.peerGone(command.address);
+      runtime.peerGone(command.address, command.why ?? 'lost', config.bindings.map(({ ns }) => ns));
       break;
     case 'codeUpdated':
       runtime.codeUpdated(command.mode, command.deadline);
@@ -540,6 +540,10 @@ parentPort.on('message', (command) => {
       break;
     case 'activity':
       post({ kind: 'answer', ask: command.ask, value: runtime.activity() });
+      break;
+    case 'references':
+      collect();
+      post({ kind: 'answer', ask: command.ask, value: { ...runtime.referenceCounts(), heap: process.memoryUsage().heapUsed } });
       break;
   }
   pump();
