@@ -12,7 +12,9 @@ configure_file(${CMAKE_SOURCE_DIR}/cli/holdfast ${CMAKE_BINARY_DIR}/bin/holdfast
 configure_file(${CMAKE_SOURCE_DIR}/cli/main.cjs ${CMAKE_BINARY_DIR}/main.cjs COPYONLY)
 
 # For test/crash: makes system calls fail below our own Disk, in a real server.
-add_library(fault_preload MODULE ${CMAKE_SOURCE_DIR}/test/crash/preload/fault_preload.c)
-target_compile_options(fault_preload PRIVATE -Wall -Wextra -Werror)
-target_link_libraries(fault_preload PRIVATE ${CMAKE_DL_LIBS})
-set_target_properties(fault_preload PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+foreach(preload fault_preload clock_preload)
+  add_library(${preload} MODULE ${CMAKE_SOURCE_DIR}/test/crash/preload/${preload}.c)
+  target_compile_options(${preload} PRIVATE -Wall -Wextra -Werror)
+  target_link_libraries(${preload} PRIVATE ${CMAKE_DL_LIBS})
+  set_target_properties(${preload} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endforeach()

@@ -52,7 +52,8 @@ struct DatabaseTable::BookmarkNatives {
     DatabaseTable& table = self(info);
     Open* open = table.get(isolate, info[1]);
     if (open == nullptr) return;
-    table.store_.bookmarkForTime(table.counterOf(*open).object, static_cast<WallMs>(numberOf(info[2])), table.host_.executor(),
+    table.store_.bookmarkForTime(table.counterOf(*open).object, static_cast<WallMs>(numberOf(info[2])),
+                                 table.host_.executor(),
                                  table.host_.storageReply(static_cast<std::uint64_t>(numberOf(info[0]))));
   }
 

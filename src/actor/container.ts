@@ -284,7 +284,7 @@ export class Container implements Looked {
     const until = tasksHold ? instance.lastIo + kTaskSeconds : this.#lastEvent + kForgottenSeconds;
     if (until > second) return until;
     // An open socket has somebody at its other end.
-    if (holdsSocket(instance) || !instance.output.isOpen) return second + kForgottenSeconds;
+    if (holdsSocket(instance) || instance.facets?.holdSockets === true || !instance.output.isOpen) return second + kForgottenSeconds;
     this.#listed = false;
     this.evict();
     return undefined;

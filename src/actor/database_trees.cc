@@ -1,5 +1,5 @@
-// DatabaseTable: objects with facets. What an object and its facets write in the turns of one round of the event loop is
-// one commit: one group of the ledger.
+// DatabaseTable: objects with facets. What an object and its facets write in the turns of one round of the event loop
+// is one commit: one group of the ledger.
 //
 // 1. A turn's writes stay in the implicit transactions when it ends, marked (storage::Database::markTurn), so that
 //    breaking an object takes back what its last turn wrote and nothing that others may have learned of.
@@ -37,8 +37,7 @@ Result<DatabaseHandle> DatabaseTable::openFacet(DatabaseHandle root, std::string
   }
   const DatabaseHandle handle = nextHandle_++;
   std::string name = parent.name;
-  open_.emplace(handle,
-                Open{.object = object, .name = std::move(name), .database = std::move(database), .tree = root});
+  open_.emplace(handle, Open{.object = object, .name = std::move(name), .database = std::move(database), .tree = root});
   byObject_.emplace(object, handle);
   trees_.at(root).facets.push_back(handle);
   return handle;

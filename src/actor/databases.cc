@@ -299,8 +299,8 @@ struct DatabaseTable::Natives {
   static void pendingCommit(const Info& info) {
     Open* open = self(info).get(info.GetIsolate(), info[0]);
     if (open == nullptr) return;
-    info.GetReturnValue().Set(static_cast<double>(
-        open->database->isDirty() ? self(info).counterOf(*open).commits + 1 : 0));
+    info.GetReturnValue().Set(
+        static_cast<double>(open->database->isDirty() ? self(info).counterOf(*open).commits + 1 : 0));
   }
 
   static void lastCommit(const Info& info) {

@@ -1,5 +1,6 @@
 // Facets' databases for TypeScript. A facet is known by its path from the root: the JSON text of its names. The list of
-// an object's facets is a database of its own beside them: key, the path; value, the id under which the facet is stored.
+// an object's facets is a database of its own beside them: key, the path; value, the id under which the facet is
+// stored.
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,9 +21,7 @@ std::string below(std::string path) {
   return path;
 }
 
-DatabaseHandle handleOf(v8::Local<Value> value) {
-  return static_cast<DatabaseHandle>(value.As<v8::Number>()->Value());
-}
+DatabaseHandle handleOf(v8::Local<Value> value) { return static_cast<DatabaseHandle>(value.As<v8::Number>()->Value()); }
 
 }  // namespace
 

@@ -12,7 +12,7 @@ import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials
 import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
-import type { Outgoing } from './calls.ts';
+import type { Outgoing } from './rpc_outgoing.ts';
 import { isDurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { actorHost } from './state.ts';
@@ -101,6 +101,11 @@ class FacetContainer extends Container {
   override becameIdle(): void {
     if (this.hibernation !== undefined && this.hibernation.count > 0) return;
     this.#restEnds();
+  }
+
+  // Never evicted alone.
+  override look(): undefined {
+    return undefined;
   }
 
   override gone(): void {
@@ -197,6 +202,12 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
+  get holdsSockets(): boolean {
+    const container = this.#container;
+    const sockets = container?.hibernation;
+    return (sockets !== undefined && sockets.count > 0) || container?.instance?.facets?.holdSockets === true;
+  }
+
   releaseMemory(): void {
     if (this.#container?.isBusy === false) this.#container.instance?.releaseMemory();
   }
@@ -261,6 +272,14 @@ export class Facets {
 
   releaseMemory(): void {
     this.#running.forEach((facet) => facet.releaseMemory());
+  }
+
+  get holdSockets(): boolean {
+    let holds = false;
+    this.#running.forEach((facet) => {
+      if (facet.holdsSockets) holds = true;
+    });
+    return holds;
   }
 }
 

@@ -1,7 +1,7 @@
 // A live Durable Object: its gates, its database, its `ctx` and the instance of the user's class. It is constructed by its
 // first event and dies once: evicted when idle, or broken. What remains of an object between instances is its Container.
 
-import { errorFromData, failure } from '../web/errors.ts';
+import { type ErrorData, errorFromData, failure } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
 import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
@@ -36,8 +36,16 @@ const abandoned = new FinalizationRegistry<Abandoned>(({ instance, section }) =>
   if (!section.finished && !instance.ended) instance.container.break(failure(kDeadlock, {}), {});
 });
 
+// What becomes of an instance's facets with it.
+export interface InstanceFacets {
+  end(error: unknown): void;
+  releaseMemory(): void;
+  readonly holdSockets: boolean;
+}
+
 export class Instance extends IoContext implements GateOwner {
   readonly where: string;
+  override holdsStubs = true;
   readonly container: Container;
   readonly root: Gate;
   readonly output: OutputGate;
@@ -60,7 +68,7 @@ export class Instance extends IoContext implements GateOwner {
   // The alarm that runs is to be deleted when it ends well; user code does not see it meanwhile.
   alarmDeletes = false;
   // Its facets, if it has used ctx.facets (facets.ts).
-  facets: { end(error: unknown): void; releaseMemory(): void } | undefined = undefined;
+  facets: InstanceFacets | undefined = undefined;
   #db = 0;
   #superseded: Error | undefined;
 
@@ -79,6 +87,14 @@ export class Instance extends IoContext implements GateOwner {
     if (this.ended) return;
     if (section === null) this.root.enter(run);
     else (section as Gate).current().enter(run);
+  }
+
+  override get isOver(): boolean {
+    return this.ended;
+  }
+
+  override get resetError(): ErrorData | undefined {
+    return this.container.broken;
   }
 
   waitForOutput(): Promise<void> | undefined {
@@ -130,6 +146,7 @@ export class Instance extends IoContext implements GateOwner {
   // What runs goes on without storage: touching it resets the object with `error`. Its sockets are cut.
   supersede(error: Error): void {
     this.#superseded = error;
+    this.facets?.end(error);
     this.resources?.forEach((resource) => {
       if (resource instanceof SocketState) resource.stop();
     });

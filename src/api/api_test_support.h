@@ -56,8 +56,8 @@ class TextRuntime final : public Runtime {
                    Completion<Result<std::vector<StoredObject>>> done) override {
     std::vector<StoredObject> out;
     for (std::uint8_t number = 1; number <= 5 && out.size() < limit; ++number) {
-      ObjectId id;
-      id.bytes[0] = number;
+      const std::array<std::uint8_t, 16> base{number};
+      const ObjectId id = IdFactory(ns.hex()).fromRandom(base);
       if (!after || *after < id) out.push_back({.id = id, .hasStoredData = number != 3});
     }
     done(std::move(out));

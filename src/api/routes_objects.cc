@@ -70,8 +70,10 @@ Task<Answer> listObjects(Core& core, const ApiRequest& request) {
   HF_API_CO_TRY(Objects objects, orInternal(co_await listing));
   const bool more = objects.size() > limit;
   if (more) objects.resize(limit);
+  const NamespaceIds ids(ns.id.hex());
   Json result = Json::array();
   for (const Runtime::StoredObject& object : objects) {
+    if (ids.isFacet(object.id)) continue;  // stored beside its object, and none itself
     result.push_back(Json{{"id", object.id.hex()}, {"hasStoredData", object.hasStoredData}});
   }
   Json info{{"count", result.size()}, {"per_page", limit}, {"total_count", result.size()}};

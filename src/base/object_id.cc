@@ -39,6 +39,11 @@ ObjectId facetId(const ObjectId& root, std::string_view path) {
   return id;
 }
 
+bool isOfTree(const ObjectKey& object, const ObjectKey& root) {
+  return object.ns == root.ns &&
+         std::equal(object.id.bytes.begin(), object.id.bytes.begin() + 16, root.id.bytes.begin());
+}
+
 Result<NamespaceId> NamespaceId::parse(std::string_view hex) {
   NamespaceId id;
   if (!fromHex(hex, id.bytes)) {

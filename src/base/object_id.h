@@ -45,9 +45,12 @@ struct ObjectKey {
 enum class Jurisdiction : std::uint8_t { kNone, kEu, kUs, kFedramp, kFedrampHigh };
 inline constexpr std::array<std::string_view, 5> kJurisdictionNames{"", "eu", "us", "fedramp", "fedramp-high"};
 
-// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a second
-// half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not empty.
+// A facet (spec durable-objects 2.5) is stored as an object of its own beside its root: the same first half, and a
+// second half that no MAC yields, made from the root and the facet's path. `path`: what names it within the root, not
+// empty.
 [[nodiscard]] ObjectId facetId(const ObjectId& root, std::string_view path);
+// Whether `object` is `root` or is stored beside it.
+[[nodiscard]] bool isOfTree(const ObjectKey& object, const ObjectKey& root);
 // The path of the list of a root's facets.
 inline constexpr std::string_view kFacetIndex = "index";
 
@@ -88,6 +91,8 @@ class NamespaceIds final {
   };
   // An id of any jurisdiction. kInvalidArgument with the exact texts of spec 1.2.
   [[nodiscard]] Result<Parsed> parse(std::string_view hex) const;
+  // What is stored under an id that is no object's is a facet, of the object whose id begins with the same half.
+  [[nodiscard]] bool isFacet(const ObjectId& id) const { return !parse(id.hex()); }
   // Whether `utf8Name` leads to `id`, in its jurisdiction.
   [[nodiscard]] bool isNamed(const ObjectId& id, std::string_view utf8Name) const;
 

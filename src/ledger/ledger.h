@@ -138,7 +138,8 @@ struct RecoveredUndo {
   std::vector<RecoveredPage> pages;  // whole
 };
 
-// Receives what survived, in the order in which it was appended; the commits of a group one by one. An error ends recovery with that error.
+// Receives what survived, in the order in which it was appended; the commits of a group one by one. An error ends
+// recovery with that error.
 class Replayer {
  public:
   virtual ~Replayer() = default;

@@ -12,7 +12,13 @@
 namespace hf::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { kCommit = 1, kNamespaceDeletion = 2, kUndo = 3, kRestoreRequest = 4, kGroup = 5 };
+enum class RecordKind : std::uint8_t {
+  kCommit = 1,
+  kNamespaceDeletion = 2,
+  kUndo = 3,
+  kRestoreRequest = 4,
+  kGroup = 5
+};
 
 // Flags of a commit.
 constexpr std::uint8_t kReset = 1;

@@ -130,6 +130,52 @@ Result<void> Shard::turn(std::size_t object) {
   return {};
 }
 
+Result<void> Shard::turnsTogether(std::vector<std::size_t> objects) {
+  std::vector<std::unique_ptr<Turn>> turns;
+  std::vector<storage::Database*> databases;
+  std::optional<Error> error;
+  for (const std::size_t object : objects) {
+    HF_TRY(storage::Database * db, open(object));
+    if (db == nullptr) continue;
+    world_.coverage.turns++;
+    turns.push_back(std::make_unique<Turn>(*this, object, *db));
+    databases.push_back(db);
+    Turn& turn = *turns.back();
+    const bool well = turn.work() && (world_.chance(2) || turn.furtherTurn());
+    if (!turn.wrong().empty()) return violation(turn.wrong());
+    if (!well) error = turn.error();
+    if (!well) break;
+  }
+  if (turns.empty()) return {};
+  if (!error) {
+    const std::uint64_t before = store_.ledger().tail().value;
+    const Result<std::optional<ledger::Position>> position = store_.commitTogether(databases);
+    const std::uint64_t after = store_.ledger().tail().value;
+    for (const auto& turn : turns) {
+      if (after > before && !position) {
+        return violation("commits together that failed are with the ledger: " + position.error().message);
+      }
+      // Of an object that has written nothing there is no record in the group.
+      const auto last = position ? turn->database().endTurn() : std::unexpected(position.error());
+      if (last && *last && (*last)->value == after && after > before) {
+        committed(turn->object(), after, turn->state());
+      } else if (position && turn->state() != world_.model.state(turn->object())) {
+        return violation("commits together said yes and left no record");
+      }
+      if (position) show(turn->object(), *position);
+    }
+    if (after > before) world_.coverage.groups++;
+    if (position) return {};
+    error = position.error();
+  }
+  HF_TRY_VOID(world_.excuse("turns together with " + world_.model.object(turns.front()->object()).name, *error));
+  for (const auto& turn : turns) {
+    turn->database().abort({Errc::kCancelled, "reset"});
+    close(turn->object());
+  }
+  return {};
+}
+
 Result<void> Shard::plainTurn(std::size_t object) {
   const std::string what = "a turn that nothing hinders, of " + world_.model.object(object).name + ",";
   close(object);

@@ -25,6 +25,8 @@ class Shard final : public ledger::DurabilityListener {
 
   // Each: an error is a violation. What a fault explains is none; the object is then reset, as the actor does.
   Result<void> turn(std::size_t object);
+  // Turns of several objects that are committed together, as those of an object and its facets.
+  Result<void> turnsTogether(std::vector<std::size_t> objects);
   // One that must succeed.
   Result<void> plainTurn(std::size_t object);
   // Reads everything.

@@ -278,6 +278,16 @@ Result<void> Simulation::step() {
     case 3:
       shard_->runTasks();
       return {};
+    case 4:
+      if (world_.chance(2)) {
+        const std::size_t all = world_.model.size();
+        std::vector<std::size_t> objects = {object};
+        for (std::uint64_t more = 1 + world_.random.below(2); more > 0 && objects.size() < all; more--) {
+          objects.push_back((objects.back() + 1) % all);
+        }
+        return shard_->turnsTogether(std::move(objects));
+      }
+      [[fallthrough]];
     default:
       return shard_->turn(object);
   }

@@ -43,7 +43,9 @@ ValueId Turn::newValue() {
   return valueId(static_cast<std::uint32_t>(world_.random.below(1U << 28)), size);
 }
 
-bool Turn::run() {
+bool Turn::run() { return work() && end(); }
+
+bool Turn::work() {
   if (world_.isTraced) world_.say(world_.model.object(object_).name + ": a turn");
   if (world_.chance(5)) {
     if (!explicitTransaction(1)) return false;
@@ -52,7 +54,16 @@ bool Turn::run() {
   } else if (!changes(0, false)) {
     return false;
   }
-  return end();
+  return true;
+}
+
+bool Turn::furtherTurn() {
+  db_.markTurn();
+  const ObjectState before = state_;
+  if (!changes(0, false)) return false;
+  if (!world_.chance(3)) return true;
+  state_ = before;
+  return went(db_.rollbackTurn());
 }
 
 bool Turn::end() {

@@ -13,8 +13,11 @@ class Turn final {
  public:
   Turn(Shard& shard, std::size_t object, storage::Database& db);
 
-  // Both: whether all went well. If not, `error` is what the database said, or `wrong` what it should not have done.
+  // Each: whether all went well. If not, `error` is what the database said, or `wrong` what it should not have done.
   bool run();
+  // The same, without end(); and a further turn before it, which may be rolled back.
+  bool work();
+  bool furtherTurn();
   bool put(std::uint32_t key, ValueId value);
   bool setAlarm(std::optional<WallMs> at);
   // Commits what there is.
@@ -23,6 +26,9 @@ class Turn final {
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
   [[nodiscard]] const std::optional<ledger::Position>& position() const { return position_; }
+  [[nodiscard]] const ObjectState& state() const { return state_; }
+  [[nodiscard]] std::size_t object() const { return object_; }
+  [[nodiscard]] storage::Database& database() const { return db_; }
 
  private:
   bool changes(int depth, bool isSync);

@@ -38,7 +38,8 @@ constexpr Field kFields[] = {{"lives", &Coverage::lives},
                              {"damage harmless", &Coverage::damageHarmless},
                              {"alarms run", &Coverage::alarmsRun},
                              {"namespaces deleted", &Coverage::namespacesDeleted},
-                             {"restores", &Coverage::restores}};
+                             {"restores", &Coverage::restores},
+                             {"groups", &Coverage::groups}};
 static_assert(sizeof(Coverage) == sizeof(std::uint64_t) * (sizeof kFields / sizeof kFields[0]));
 
 }  // namespace

@@ -62,6 +62,7 @@ struct Coverage {
   std::uint64_t alarmsRun = 0;
   std::uint64_t namespacesDeleted = 0;
   std::uint64_t restores = 0;
+  std::uint64_t groups = 0;
 
   Coverage& operator+=(const Coverage& other);
   [[nodiscard]] std::string text() const;

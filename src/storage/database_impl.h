@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -157,5 +158,8 @@ class DatabaseImpl final : public Database {
   std::uint32_t explicitDepth_ = 0;
   std::uint32_t syncDepth_ = 0;
 };
+
+// Store::commitTogether.
+Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases);
 
 }  // namespace hf::storage

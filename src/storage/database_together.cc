@@ -121,4 +121,39 @@ Result<void> DatabaseImpl::copyFrom(Database& source) {
   return {};
 }
 
+Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases) {
+  std::vector<DatabaseImpl*> prepared;
+  std::optional<Error> failed;
+  for (Database* database : databases) {
+    auto& member = static_cast<DatabaseImpl&>(*database);
+    const Result<bool> has = member.prepareCommit();
+    if (!has) failed = has.error();
+    if (!has) break;
+    if (*has) prepared.push_back(&member);
+  }
+  if (!failed && !prepared.empty()) {
+    std::vector<GroupMember> members;
+    members.reserve(prepared.size());
+    for (DatabaseImpl* member : prepared) members.push_back(member->preparedCommit());
+    const Result<ledger::Position> end = members.size() == 1 ? members[0].overlay->commit(std::move(members[0].pending))
+                                                             : Overlay::commitTogether(members);
+    if (end) {
+      for (DatabaseImpl* member : prepared) member->committed();
+    } else {
+      for (DatabaseImpl* member : prepared) member->commitFailed(end.error());
+      failed = prepared.front()->broken();
+    }
+  }
+  if (failed) {
+    for (Database* database : databases) database->abort(*failed);
+    return std::unexpected(*failed);
+  }
+  std::optional<ledger::Position> last;
+  for (Database* database : databases) {
+    const std::optional<ledger::Position> end = static_cast<DatabaseImpl&>(*database).lastCommit();
+    if (end && (!last || *end > *last)) last = end;
+  }
+  return last;
+}
+
 }  // namespace hf::storage

@@ -85,11 +85,13 @@ ObjectKey keyOf(const HistoryEntry& entry) {
 // Gathers the records of a range by object; a full file is written as it comes.
 class History::Collector final : public ledger::RecordSink {
  public:
-  Collector(History& history, std::uint64_t from) : history_(history), start(from), end(from) {}
+  Collector(History& history, std::uint64_t from) : history_(history), from_(from), start(from), end(from) {}
 
   Result<void> onRecord(BytesView record, ledger::Position position, WallMs time) override {
-    if (position.value <= end) return {};
-    if (bytes > history_.options_.fileBytesMax) HF_TRY_VOID(history_.write(*this));
+    if (position.value <= from_) return {};
+    // The records of a group end at one position: they go into one file.
+    const bool begins = position.value != end;
+    if (begins && bytes > history_.options_.fileBytesMax) HF_TRY_VOID(history_.write(*this));
     if (end == start) startTime = time;
     if (const std::optional<ObjectKey> object = ledger::objectOf(record)) {
       Bytes& block = blocks[*object];
@@ -111,6 +113,7 @@ class History::Collector final : public ledger::RecordSink {
 
  private:
   History& history_;
+  const std::uint64_t from_;
 
  public:
   std::map<ObjectKey, Bytes> blocks;
@@ -335,6 +338,21 @@ Result<void> History::read(const ObjectKey& object, ledger::Position from, ledge
     }
   }
   for (const FileInfo& info : files) HF_TRY_VOID(readFile(info, object, from, to, sink));
+  return {};
+}
+
+Result<void> History::collectObjects(const std::function<void(const ObjectKey&)>& take) {
+  std::vector<FileInfo> files;
+  {
+    const std::lock_guard lock(mutex_);
+    files = files_;
+  }
+  for (const FileInfo& info : files) {
+    HF_TRY(const std::unique_ptr<File> file, disk_.open(info.path, OpenMode::kRead));
+    HF_TRY(const HistoryHeader header, readHeader(*file, info.path));
+    HF_TRY(const std::vector<HistoryEntry> index, readIndex(*file, info.path, header));
+    for (const HistoryEntry& entry : index) take(keyOf(entry));
+  }
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -61,6 +62,8 @@ class History final {
 
   // Hands over the object's records that end in (from, to], in order. What `from` asks for beyond start() is missing.
   Result<void> read(const ObjectKey& object, ledger::Position from, ledger::Position to, ledger::RecordSink& sink);
+  // Every object of which there are records, perhaps more than once.
+  Result<void> collectObjects(const std::function<void(const ObjectKey&)>& take);
   // Where the range begins whose last record is not older than `time`; nullopt: everything is older.
   [[nodiscard]] std::optional<ledger::Position> startOfRangeAt(WallMs time) const;
   [[nodiscard]] HistoryStats stats() const;

@@ -251,6 +251,59 @@ TEST_F(HistoryTest, DamageIsRefusedAndTheObjectStaysAsItIs) {
 }
 
 // Random lives, and back to every point of them.
+TEST_F(HistoryTest, FacetsGoBackWithTheirRoot) {
+  start();
+  ObjectKey a = key;
+  ObjectKey b = key;
+  a.id = facetId(key.id, "a");
+  b.id = facetId(key.id, "b");
+  // Everything in one group; an empty text erases.
+  const auto write = [&](const std::string& root, const std::string& inA, const std::string& inB) {
+    const auto facetA = must(store->open(a, ""));
+    const auto facetB = must(store->open(b, ""));
+    std::vector<Database*> all = {&open(), facetA.get(), facetB.get()};
+    const std::vector<std::string> values = {root, inA, inB};
+    for (std::size_t i = 0; i < 3; i++) {
+      if (values[i].empty()) {
+        must(all[i]->deleteAll(DeleteAlarm::kYes));
+      } else {
+        must(all[i]->put("v", asBytes(values[i])));
+      }
+    }
+    must(store->commitTogether(all));
+    return must(store->bookmark(key, store->ledger().tail()));
+  };
+  const auto facet = [&](const ObjectKey& of) {
+    const auto db = must(store->open(of, ""));
+    return kv(*db, "v");
+  };
+  const auto all = [&] { return kv(open(), "v") + " " + facet(a) + " " + facet(b); };
+  const std::string first = write("1", "a1", "");
+  must(store->checkpoint());
+  clock.now += 10'000;
+  const std::string second = write("2", "a2", "b2");
+  const WallMs then = clock.wallMs();
+  must(store->ledger().waitDurable(store->ledger().tail()));
+  clock.now += 10'000;
+  must(store->checkpoint());
+  const std::string third = write("3", "", "b3");
+  must(store->checkpoint());
+  const std::string undo = goBack(first);
+  EXPECT_EQ(all(), "1 a1 (none)");
+  must(store->checkpoint());
+  goBack(second);
+  EXPECT_EQ(all(), "2 a2 b2");
+  goBack(third);
+  EXPECT_EQ(all(), "3 (none) b3");
+  write("4", "a4", "");
+  goBack(undo);
+  EXPECT_EQ(all(), "3 (none) b3");
+  // A facet alone has changed since: the time counts for all of them.
+  goBack(bookmarkFor(then));
+  EXPECT_EQ(all(), "2 a2 b2");
+  stop();
+}
+
 TEST_F(HistoryTest, EveryPointOfALifeCanBeGoneBackTo) {
   for (std::uint64_t seed = 1; seed <= 40; seed++) {
     SCOPED_TRACE("seed " + std::to_string(seed));

@@ -124,6 +124,55 @@ ledger::Position oldestKept(const PastSources& sources) {
   return sources.history == nullptr ? sources.ledger.retired() : sources.history->stats().start;
 }
 
+Result<ledger::Position> pointOf(const ObjectKey& object, const Bookmark& bookmark, const PastSources& sources) {
+  if (!bookmark.isUndo) return bookmark.position;
+  const ledger::Position oldest = oldestKept(sources);
+  if (bookmark.position < oldest) return notKept(bookmark.position);
+  HF_TRY(const Life life, lifeOf(object, oldest, bookmark.position, sources));
+  return life.restoration ? ledger::Position{life.restoration->value - 1} : sources.ledger.durable();
+}
+
+Result<std::set<ObjectKey>> recordedTree(const ObjectKey& root, const PastSources& sources) {
+  std::set<ObjectKey> found;
+  ledger::Position live = sources.ledger.retired();
+  if (sources.history != nullptr) {
+    HF_TRY_VOID(sources.history->collectObjects([&](const ObjectKey& object) {
+      if (isOfTree(object, root)) found.insert(object);
+    }));
+    live = std::max(live, sources.history->stats().end);
+  }
+  class TreeSink final : public ledger::RecordSink {
+   public:
+    TreeSink(const ObjectKey& root, std::set<ObjectKey>& found) : root_(root), found_(found) {}
+    Result<void> onRecord(BytesView record, ledger::Position, WallMs) override {
+      if (const auto object = ledger::objectOf(record); object && isOfTree(*object, root_)) found_.insert(*object);
+      return {};
+    }
+
+   private:
+    const ObjectKey& root_;
+    std::set<ObjectKey>& found_;
+  };
+  TreeSink sink(root, found);
+  HF_TRY_VOID(sources.ledger.read(live, sources.ledger.durable(), sink));
+  return found;
+}
+
+Result<void> addStoredTree(const ObjectKey& root, ObjectFiles& files, std::set<ObjectKey>& tree) {
+  constexpr std::size_t kFilesAtOnce = 64;
+  ObjectKey from = root;
+  std::fill(from.id.bytes.begin() + 16, from.id.bytes.end(), std::uint8_t{0});
+  while (true) {
+    HF_TRY(const std::vector<ObjectId> stored, files.list(root.ns, from.id, kFilesAtOnce));
+    for (const ObjectId& id : stored) {
+      from.id = id;
+      if (!isOfTree(from, root)) return {};
+      tree.insert(from);
+    }
+    if (stored.size() < kFilesAtOnce) return {};
+  }
+}
+
 Result<PastState> pastState(const ObjectKey& object, const Bookmark& bookmark, const Overlay& overlay,
                             const PastSources& sources) {
   const ledger::Position oldest = oldestKept(sources);

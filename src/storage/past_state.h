@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/object_id.h"
 #include "base/result.h"
@@ -33,6 +34,15 @@ struct PastState {
 // kNotFound: what led to the bookmark is not kept any more. kCorrupt: it is damaged.
 Result<PastState> pastState(const ObjectKey& object, const Bookmark& bookmark, const Overlay& overlay,
                             const PastSources& sources);
+
+// Where a bookmark of the object leads: for those that are taken back together with it.
+Result<ledger::Position> pointOf(const ObjectKey& object, const Bookmark& bookmark, const PastSources& sources);
+
+// Whatever is known to be stored, or to have been, under ids that begin as this object's does: itself and its facets.
+Result<std::set<ObjectKey>> recordedTree(const ObjectKey& root, const PastSources& sources);
+
+// The same of what lies in files.
+Result<void> addStoredTree(const ObjectKey& root, ObjectFiles& files, std::set<ObjectKey>& tree);
 
 // The end of the object's last commit at or before `time`, as far as it is kept: kNotFound if nothing of that time is.
 Result<ledger::Position> positionAt(const ObjectKey& object, WallMs time, const PastSources& sources);

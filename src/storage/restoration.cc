@@ -92,17 +92,57 @@ Result<std::optional<WallMs>> alarmIn(const ObjectKey& object, const PastState& 
   return at;
 }
 
+// Gives back what it has taken.
+class Taken final {
+ public:
+  explicit Taken(const OverlayKeeper& keeper) : keeper_(keeper) {}
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+  ~Taken() {
+    for (const auto& overlay : overlays_) keeper_.giveBack(overlay->object());
+  }
+  Result<Overlay*> add(const ObjectKey& object) {
+    HF_TRY(std::shared_ptr<Overlay> overlay, keeper_.take(object));
+    return overlays_.emplace_back(std::move(overlay)).get();
+  }
+
+ private:
+  const OverlayKeeper& keeper_;
+  // Two owners, as with an open database: this and the store's table.
+  std::vector<std::shared_ptr<Overlay>> overlays_;
+};
+
+// What takes `overlay` back to what it was.
+Result<PendingCommit> wayBack(const Overlay& overlay, const PastState& past, ObjectFiles& files) {
+  PendingCommit pending{.pages = {}, .pageCount = past.pageCount, .reset = past.pageCount == 0, .endsRestore = true};
+  HF_TRY(pending.pages, differences(overlay, past, files));
+  return pending;
+}
+
 }  // namespace
 
-Result<ledger::Position> restoreObject(Overlay& overlay, const Bookmark& bookmark, const std::string& name,
-                                       const PastSources& sources, const Clock& clock) {
-  HF_TRY_VOID(sources.ledger.waitDurable(sources.ledger.tail()));
-  HF_TRY(const PastState past, pastState(overlay.object(), bookmark, overlay, sources));
-  PendingCommit pending{.pages = {}, .pageCount = past.pageCount, .reset = past.pageCount == 0, .endsRestore = true};
-  HF_TRY(pending.pages, differences(overlay, past, sources.files));
-  HF_TRY(const std::optional<WallMs> alarm, alarmIn(overlay.object(), past, sources.files, clock));
-  pending.alarm = ledger::AlarmChange{.at = alarm, .objectName = name};
-  return overlay.commit(std::move(pending));
+Result<ledger::Position> restoreTree(const ObjectKey& object, const std::set<ObjectKey>& tree,
+                                     const OverlayKeeper& keeper, const Bookmark& bookmark, const std::string& name,
+                                     const PastSources& sources, const Clock& clock) {
+  Taken taken(keeper);
+  HF_TRY(Overlay* const root, taken.add(object));
+  HF_TRY(const PastState past, pastState(object, bookmark, *root, sources));
+  std::vector<GroupMember> members(1);
+  members.front().overlay = root;
+  HF_TRY(members.front().pending, wayBack(*root, past, sources.files));
+  HF_TRY(const std::optional<WallMs> alarm, alarmIn(object, past, sources.files, clock));
+  members.front().pending.alarm = ledger::AlarmChange{.at = alarm, .objectName = name};
+  if (tree.size() == 1) return root->commit(std::move(members.front().pending));
+  HF_TRY(const ledger::Position point, pointOf(object, bookmark, sources));
+  for (const ObjectKey& facet : tree) {
+    if (facet == object) continue;
+    // Also one that is as it was: an undo wants to find the restoration in each one's life.
+    HF_TRY(Overlay* const overlay, taken.add(facet));
+    HF_TRY(const PastState was, pastState(facet, {.position = point}, *overlay, sources));
+    HF_TRY(PendingCommit pending, wayBack(*overlay, was, sources.files));
+    members.push_back({.overlay = overlay, .pending = std::move(pending)});
+  }
+  return Overlay::commitTogether(members);
 }
 
 }  // namespace hf::storage

@@ -108,38 +108,7 @@ class StoreImpl final : public Store,
   }
 
   Result<std::optional<ledger::Position>> commitTogether(std::span<Database* const> databases) override {
-    std::vector<DatabaseImpl*> prepared;
-    std::optional<Error> failed;
-    for (Database* database : databases) {
-      auto& member = static_cast<DatabaseImpl&>(*database);
-      const Result<bool> has = member.prepareCommit();
-      if (!has) failed = has.error();
-      if (!has) break;
-      if (*has) prepared.push_back(&member);
-    }
-    if (!failed && !prepared.empty()) {
-      std::vector<GroupMember> members;
-      members.reserve(prepared.size());
-      for (DatabaseImpl* member : prepared) members.push_back(member->preparedCommit());
-      const Result<ledger::Position> end =
-          members.size() == 1 ? members[0].overlay->commit(std::move(members[0].pending)) : Overlay::commitTogether(members);
-      if (end) {
-        for (DatabaseImpl* member : prepared) member->committed();
-      } else {
-        for (DatabaseImpl* member : prepared) member->commitFailed(end.error());
-        failed = prepared.front()->broken();
-      }
-    }
-    if (failed) {
-      for (Database* database : databases) database->abort(*failed);
-      return std::unexpected(*failed);
-    }
-    std::optional<ledger::Position> last;
-    for (Database* database : databases) {
-      const std::optional<ledger::Position> end = static_cast<DatabaseImpl&>(*database).lastCommit();
-      if (end && (!last || *end > *last)) last = end;
-    }
-    return last;
+    return storage::commitTogether(databases);
   }
 
   Result<bool> hasFacets(const ObjectKey& object) override {
@@ -215,7 +184,12 @@ class StoreImpl final : public Store,
       std::string text;
       HF_TRY_VOID(checkpointer_->runExclusive([&]() -> Result<void> {
         HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
-        HF_TRY(const ledger::Position position, positionAt(object, time, pastSources()));
+        HF_TRY(const std::set<ObjectKey> tree, treeOf(object));
+        ledger::Position position;
+        for (const ObjectKey& member : tree) {
+          HF_TRY(const ledger::Position last, positionAt(member, time, pastSources()));
+          position = std::max(position, last);
+        }
         text = formatBookmark({.position = position}, object, ledger_->id());
         return {};
       }));
@@ -524,12 +498,13 @@ class StoreImpl final : public Store,
     const std::optional<ledger::RestoreRequest> request = context_.restores.find(object);
     if (!request) return {};
     Result<void> restored = checkpointer_->runExclusive([&]() -> Result<void> {
-      HF_TRY(const std::shared_ptr<Overlay> overlay, take(object));
-      Result<ledger::Position> end =
-          restoreObject(*overlay, {.position = *request->to, .isUndo = request->isUndo}, name, pastSources(), clock_);
-      onDatabaseClosed(object);
-      if (!end) return std::unexpected(end.error());
-      return ledger_->waitDurable(*end);
+      HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
+      HF_TRY(const std::set<ObjectKey> tree, treeOf(object));
+      const OverlayKeeper keeper{.take = [this](const ObjectKey& one) { return take(one); },
+                                 .giveBack = [this](const ObjectKey& one) { onDatabaseClosed(one); }};
+      const Bookmark to{.position = *request->to, .isUndo = request->isUndo};
+      HF_TRY(const ledger::Position end, restoreTree(object, tree, keeper, to, name, pastSources(), clock_));
+      return ledger_->waitDurable(end);
     });
     if (restored) {
       log_.info("storage: taken back to a bookmark", {{"object", object.id.hex()}});
@@ -542,6 +517,22 @@ class StoreImpl final : public Store,
     if (const auto dropped = ledger_->append(none); !dropped) return std::unexpected(dropped.error());
     context_.restores.apply(none);
     return restored;
+  }
+
+  // The object and its facets, as far as they store something or did so within what is kept.
+  Result<std::set<ObjectKey>> treeOf(const ObjectKey& object) {
+    HF_TRY(std::set<ObjectKey> tree, recordedTree(object, pastSources()));
+    tree.insert(object);
+    ObjectKey from = object;
+    std::fill(from.id.bytes.begin() + 16, from.id.bytes.end(), std::uint8_t{0});
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto it = objects_.lower_bound(from); it != objects_.end() && isOfTree(it->first, object); ++it) {
+        tree.insert(it->first);
+      }
+    }
+    HF_TRY_VOID(addStoredTree(object, files_, tree));
+    return tree;
   }
 
   // Marks the object as open, and looks its file up.

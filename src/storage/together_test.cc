@@ -64,8 +64,9 @@ TEST_F(TogetherTest, ARefusedGroupBreaksAllAndChangesNone) {
 TEST_F(TogetherTest, OneThatCannotCommitBreaksAll) {
   const auto a = open(1);
   auto b = open(2);
-  EXPECT_EQ(sql(*b, "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p INTEGER REFERENCES p (id) "
-                    "DEFERRABLE INITIALLY DEFERRED)"),
+  EXPECT_EQ(sql(*b,
+                "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p INTEGER REFERENCES p (id) "
+                "DEFERRABLE INITIALLY DEFERRED)"),
             "");
   commit({b.get()});
   const std::size_t before = ledger_->commits.size();

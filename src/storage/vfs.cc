@@ -275,8 +275,7 @@ Result<std::vector<PageRef>> makeStartingPages(const char* sql) {
 
 Result<void> commitWithoutPages(DatabaseFile& file) {
   HF_CHECK(file.resetPending, "a commit without pages is a reset");
-  PendingCommit pending{
-      .pages = {}, .pageCount = 0, .reset = true, .alarm = std::exchange(file.alarm, std::nullopt)};
+  PendingCommit pending{.pages = {}, .pageCount = 0, .reset = true, .alarm = std::exchange(file.alarm, std::nullopt)};
   if (file.holdsBack) {
     file.held = std::move(pending);
     return {};

@@ -11,11 +11,13 @@ constexpr int kNoStatus = net::kCloseNoStatus;
 
 }  // namespace
 
-void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end) {
+void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end,
+                        bool deflate) {
   auto bridge = std::make_shared<SocketBridge>(pipes, end);
   net::WebSocketOptions options;
   // JavaScript decides when a client's Close is answered (spec durable-objects 7.2).
   options.closeReply = net::CloseReply::kByApplication;
+  if (deflate) options.deflate.emplace();
   bridge->self_ = bridge;
   bridge->socket_ = exchange.acceptWebSocket(std::move(headers), options);
   if (bridge->socket_ == nullptr) {  // the client has gone meanwhile

@@ -19,7 +19,8 @@ namespace hf::web {
 class SocketBridge final : public PipeSink, public net::WebSocketEvents {
  public:
   // Answers the exchange with 101 and couples the connection to `end`. Lives until the connection has ended.
-  static void join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end);
+  // `deflate`: the Worker allows permessage-deflate.
+  static void join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end, bool deflate);
 
   SocketBridge(PipeTable& pipes, PipeEnd end) : pipes_(pipes), end_(end) {}
 

@@ -43,11 +43,13 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   [[nodiscard]] const std::vector<ExportedName>& exports() const { return exports_; }
   [[nodiscard]] bool condemned() const { return condemned_; }
   [[nodiscard]] bool retired() const { return retired_; }
+  // Of one that is done.
+  [[nodiscard]] const char* whyGone() const;
 
   void fetch(FetchRequest request);
   void message(const Message& message);
   void actorMessage(const ObjectKey& object, const std::string& name, const Message& message);
-  void peerGone(IsolateAddress address);
+  void peerGone(const PeerGone& gone);
   void durable(const std::vector<actor::DurableCommit>& commits);
   void alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount);
   // A job of the store has ended.
@@ -55,7 +57,8 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   void codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline);
   // Claim the object: a handover waits for it. `then` runs when it has been told.
   void adopt(const ObjectKey& object, const std::string& name, Task then);
-  void namespacesDeleted(const std::vector<NamespaceId>& namespaces);
+  // Their objects are this script's no more: `why` is "deleted" or "transferred" (to another script).
+  void namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why);
   // Resets the object, so that its database is closed when `then` runs: at once, or when a suspended turn has ended.
   void storageReplaced(const ObjectKey& object, Task then);
   // Every open database is to be reset: the ledger is poisoned.

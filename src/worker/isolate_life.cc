@@ -10,6 +10,29 @@ namespace hf::worker {
 using v8::Local;
 using v8::Value;
 
+const char* Isolate::whyGone() const {
+  if (!condemned_) return "ended";
+  switch (environment_->condemned()) {
+    case js::Condemned::kCpu:
+      return "cpu";
+    case js::Condemned::kHeap:
+      return "memory";
+    default:
+      return "lost";
+  }
+}
+
+void Isolate::peerGone(const PeerGone& gone) {
+  if (isSuspended()) return afterTurn([this, gone] { peerGone(gone); });
+  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
+    v8::LocalVector<Value> namespaces(isolate);
+    for (const NamespaceId& ns : gone.namespaces) namespaces.push_back(js::string(isolate, ns.hex()));
+    out.push_back(v8::Number::New(isolate, static_cast<double>(gone.address)));
+    out.push_back(js::internalized(isolate, gone.why));
+    out.push_back(v8::Array::New(isolate, namespaces.data(), namespaces.size()));
+  });
+}
+
 void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
   retired_ = true;
   if (isSuspended()) return afterTurn([this, mode, deadline] { codeUpdated(mode, deadline); });
@@ -36,12 +59,13 @@ void Isolate::memoryPressure() {
   tellRuntime("memoryPressure", nullptr);
 }
 
-void Isolate::namespacesDeleted(const std::vector<NamespaceId>& namespaces) {
-  if (isSuspended()) return afterTurn([this, namespaces] { namespacesDeleted(namespaces); });
-  tellRuntime("namespacesDeleted", [&](v8::Isolate* isolate, auto& out) {
+void Isolate::namespacesLeft(const std::vector<NamespaceId>& namespaces, const char* why) {
+  if (isSuspended()) return afterTurn([this, namespaces, why] { namespacesLeft(namespaces, why); });
+  tellRuntime("namespacesLeft", [&](v8::Isolate* isolate, auto& out) {
     v8::LocalVector<Value> list(isolate);
     for (const NamespaceId& ns : namespaces) list.push_back(js::string(isolate, ns.hex()));
     out.push_back(v8::Array::New(isolate, list.data(), list.size()));
+    out.push_back(js::string(isolate, why));
   });
 }
 

@@ -3,10 +3,12 @@
 
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
+import type { PeerEnd } from '../actor/rpc_messages.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
+import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
@@ -29,8 +31,13 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
+
+// Whether user code may compile text while its modules start; afterwards it never may.
+export function allowsEvalAtStart(): boolean {
+  return flag('allow_eval_during_startup');
+}
 
 export function builtinModule(specifier: string): Record<string, unknown> | undefined {
   return cloudflareModule(specifier) ?? nodeModule(specifier);
@@ -89,8 +96,8 @@ export function actorMessage(from: number, ns: string, id: string, name: string 
   receiveActorMessage(from, actorClasses.get(ns), id, name, value);
 }
 
-export function peerGone(address: number): void {
-  channelsPeerGone(address);
+export function peerGone(address: number, why: PeerEnd, namespaces: string[]): void {
+  channelsPeerGone(address, why, namespaces);
 }
 
 export function alarm(ns: string, id: string, name: string | undefined, scheduledTime: number, retryCount: number): void {
@@ -131,8 +138,12 @@ export function memoryPressure(): void {
   if (count > 0) native.log('debug', `memory is short: ${count} idle objects have left it`, '');
 }
 
-export function namespacesDeleted(namespaces: string[]): void {
-  resetAll(() => failure('The Durable Object namespace was deleted.', { durableObjectReset: true }), namespaces);
+export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferred'): void {
+  const error =
+    why === 'deleted'
+      ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
+      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+  resetAll(error, namespaces);
 }
 
 export function storageReplaced(ns: string, id: string): void {

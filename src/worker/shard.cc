@@ -17,7 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kBehindLookEvery{5};
 
 // Alarms delivered before other events of the shard get a turn.
-constexpr std::size_t kAlarmsPerRound = 32;
+constexpr std::size_t kAlarmsPerRound = 8;
 
 // Long waits are cut, so that a wall clock that is set is noticed this soon.
 constexpr std::chrono::milliseconds kClockLookEvery{1000};
@@ -120,7 +120,7 @@ void Shard::fetch(FetchRequest request) {
 
 void Shard::activate(catalog::SnapshotPtr snapshot) {
   HF_CHECK(loop_.isCurrent(), "a shard is touched by its own thread only");
-  snapshot_ = std::move(snapshot);
+  const catalog::SnapshotPtr before = std::exchange(snapshot_, std::move(snapshot));
   const WallMs now = dependencies_.clock.wallMs();
   std::vector<std::string> restart;
   for (auto it = byVersion_.begin(); it != byVersion_.end();) {
@@ -151,11 +151,26 @@ void Shard::activate(catalog::SnapshotPtr snapshot) {
     const auto delay = std::chrono::duration_cast<std::chrono::milliseconds>(script->second.updateMaxDelay);
     isolate->codeUpdated(script->second.updateMode, now + delay.count());
   }
+  resetTransferred(*before);
   // A script that was running here is wanted here: its new version starts now and not under the next request.
   for (const std::string& script : restart) {
     if (auto isolate = isolateFor(script, static_cast<std::uint32_t>(random_())); !isolate) {
       dependencies_.log.error("script did not start", {{"script", script}, {"error", isolate.error().message}});
     }
+  }
+}
+
+// A script whose class went to another one runs on; the class's objects go on over there.
+void Shard::resetTransferred(const catalog::Snapshot& before) {
+  std::map<std::string, std::vector<NamespaceId>> moved;  // by the script that had them
+  for (const auto& [id, ns] : before.namespaces) {
+    const auto now = snapshot_->namespaces.find(id);
+    if (now != snapshot_->namespaces.end() && now->second.script != ns.script) moved[ns.script].push_back(id);
+  }
+  if (moved.empty()) return;
+  for (const auto& [address, isolate] : isolates_) {
+    const auto it = moved.find(isolate->version().scriptName);
+    if (it != moved.end()) isolate->namespacesLeft(it->second, "transferred");
   }
 }
 
@@ -169,7 +184,7 @@ Result<CheckReport> Shard::check(std::shared_ptr<const catalog::Version> version
 }
 
 void Shard::resetNamespaces(const std::vector<NamespaceId>& namespaces) {
-  for (const auto& [address, isolate] : isolates_) isolate->namespacesDeleted(namespaces);
+  for (const auto& [address, isolate] : isolates_) isolate->namespacesLeft(namespaces, "deleted");
   for (const NamespaceId& ns : namespaces) {
     alarms_.removeNamespace(ns);
     std::erase_if(runningAlarms_, [&](const auto& entry) {
@@ -203,6 +218,10 @@ void Shard::free(IsolateAddress address) {
   if (!it->second->isDone()) return;  // it was, and has got more to do since: its next pump asks again
   const std::unique_ptr<Isolate> isolate = std::move(it->second);
   isolates_.erase(it);
+  PeerGone gone{.address = address, .why = isolate->whyGone(), .namespaces = {}};
+  for (const auto& [id, ns] : snapshot_->namespaces) {
+    if (ns.script == isolate->version().scriptName) gone.namespaces.push_back(id);
+  }
   std::erase_if(byVersion_, [&](const auto& entry) { return entry.second == address; });
   // One that was terminated for what it computed would be so again, and for ever if that did not count.
   const auto outcome = isolate->condemned() ? actor::AlarmOutcome::kRetry : actor::AlarmOutcome::kRetryUncounted;
@@ -211,15 +230,15 @@ void Shard::free(IsolateAddress address) {
   }
   for (unsigned i = 0; i < group_.servingCount(); i++) {
     Shard* peer = &group_.shard(i);
-    peer->loop().post([peer, address] { peer->onPeerGone(address); });
+    peer->loop().post([peer, gone] { peer->onPeerGone(gone); });
   }
 }
 
-void Shard::onPeerGone(IsolateAddress address) {
+void Shard::onPeerGone(const PeerGone& gone) {
   std::vector<IsolateAddress> present;
   for (const auto& [own, isolate] : isolates_) present.push_back(own);
   for (const IsolateAddress own : present) {
-    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(address);
+    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(gone);
   }
 }
 
@@ -300,7 +319,7 @@ void Shard::deliver(IsolateAddress to, Message message) {
   Shard* sender = &group_.shard(actor::shardOfAddress(message.from));
   sender->loop().post([sender, from = message.from, to] {
     if (const auto waiting = sender->isolates_.find(from); waiting != sender->isolates_.end())
-      waiting->second->peerGone(to);
+      waiting->second->peerGone({.address = to, .why = "lost", .namespaces = {}});
   });
 }
 

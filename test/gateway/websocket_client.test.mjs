@@ -48,7 +48,10 @@ export class Client extends DurableObject {
   async failing(url) { try { await fetch(url, { headers: { Upgrade: 'websocket' } }); return 'ok'; } catch (error) { return error.name + ': ' + error.message; } }
   async aborted(url) { try { await fetch(url, { headers: { Upgrade: 'websocket' }, signal: AbortSignal.timeout(100) }); return 'ok'; } catch (error) { return error.name; } }
   async finish() { await this.ended; return this.take(); }
-  until(count) { return this.log.length >= count ? this.take() : new Promise((resolve) => this.ws.addEventListener('message', () => this.log.length >= count && resolve(this.take()))); }
+  async until(count) {
+    while (this.log.length < count) await new Promise((resolve) => this.ws.addEventListener('message', resolve, { once: true }));
+    return this.take();
+  }
   take() { return this.log.splice(0); }
   send(...args) { this.ws.send(...args); }
   close(...args) { this.ws.close(...args); }

@@ -13,13 +13,17 @@ int runObjectList(const ObjectListOptions& options) {
   }
   const auto objects = openObjects(options.common, Access::kRead);
   if (!objects) return failTool(objects.error());
+  const NamespaceIds ids((*objects)->ns().id.hex());
   std::vector<std::vector<std::string>> rows;
   const auto listed = (*objects)->list(after, options.limit, [&](const ListedObject& object) {
+    // The first half of a facet's id is its object's.
+    const std::string of = ids.isFacet(object.id) ? object.id.hex().substr(0, 32) : "";
     if (!options.common.json) {
-      rows.push_back({object.id.hex(), std::to_string(object.bytes), object.name});
+      rows.push_back({object.id.hex(), std::to_string(object.bytes), of.empty() ? object.name : "(facet of " + of + "...)"});
       return;
     }
     OutputJson line{{"id", object.id.hex()}, {"bytes", object.bytes}};
+    if (!of.empty()) line["facet_of"] = of;
     line["name"] = object.name.empty() ? OutputJson() : OutputJson(object.name);
     printJson(line);
   });

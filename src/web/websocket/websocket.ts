@@ -9,6 +9,7 @@
 // 2. What is sent leaves in order, each message after the output gate that was current when it was sent.
 // 3. closedOut: our Close frame has been sent or queued. closedIn: the peer's Close frame has been delivered to user code.
 
+import { giveAttributes, moveAttributes } from '../attributes.ts';
 import { flag } from '../compat.ts';
 import { CloseEvent, ErrorEvent, MessageEvent, fire } from '../events.ts';
 import { kIllegalInvocation } from '../headers.ts';
@@ -192,6 +193,7 @@ export class WebSocket extends EventTarget {
   constructor(url: string | URL = undefined as never, protocols: string | string[] | undefined = undefined) {
     super();
     this.#state = new SocketState(this);
+    if (giveAttributes !== undefined) giveAttributes(this);
     if ((url as unknown) === kInternal) return;
     startClient(this.#state, url, protocols);
   }
@@ -328,6 +330,7 @@ makeEnumerable(WebSocket.prototype, [
   'accept', 'send', 'close', 'serializeAttachment', 'deserializeAttachment', 'readyState', 'bufferedAmount', 'url',
   'protocol', 'extensions', 'binaryType',
 ]);
+moveAttributes(WebSocket.prototype, ['readyState', 'bufferedAmount', 'url', 'protocol', 'extensions', 'binaryType']);
 for (const holder of [WebSocket, WebSocket.prototype]) {
   for (const [name, value] of Object.entries(kReadyStates)) {
     defineProperty(holder, `READY_STATE_${name}`, { value, enumerable: true, configurable: true });
