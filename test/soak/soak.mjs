@@ -390,13 +390,16 @@ export class Soak {
     states.forEach((state, number) => this.#checkObject(number, state, states));
     // Alarms that are due fire soon.
     const deadline = performance.now() + kAlarmLateMs;
-    for (let number = 0; number < states.length; number++) {
-      let { waiting } = states[number];
-      while (waiting.length > 0 && performance.now() < deadline) {
-        await sleep(100);
-        ({ waiting } = await read(number));
-      }
-      if (waiting.length > 0) this.#fail(`object ${number}: ${waiting.length} alarms have not fired ${kAlarmLateMs / 1000} s after all were due`);
+    let late = states.keys().filter((number) => states[number].waiting.length > 0).toArray();
+    while (late.length > 0 && performance.now() < deadline) {
+      await sleep(500);
+      const now = [];
+      for (const number of late) if ((states[number] = await read(number)).waiting.length > 0) now.push(number);
+      late = now;
+    }
+    for (const number of late) {
+      const { waiting, alarm } = states[number];
+      this.#fail(`object ${number}: ${waiting.length} alarms have not fired ${kAlarmLateMs / 1000} s after all were due; its alarm is at ${alarm}, it is ${Date.now()}`);
     }
   }
 

@@ -103,7 +103,7 @@ export class Soak extends DurableObject {
     ws.close(code === 1005 || code === 1006 ? 1000 : code);
   }
 
-  state() {
+  async state() {
     this.#alone();
     const { kv, sql } = this.ctx.storage;
     const ops = (query) => sql.exec(query).toArray().map(({ op }) => op);
@@ -114,6 +114,7 @@ export class Soak extends DurableObject {
       debits: ops('SELECT op FROM debits'),
       credits: sql.exec('SELECT op, source FROM credits').toArray(),
       armed: ops('SELECT op FROM alarms'),
+      alarm: await this.ctx.storage.getAlarm(),
       waiting: ops('SELECT op FROM alarms WHERE fired = 0'),
     };
   }
