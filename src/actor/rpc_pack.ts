@@ -224,6 +224,8 @@ class Packer {
   pack(value: unknown): Packed {
     try {
       this.#put(this.#root, 0, value);
+      // What has no references is refused here, with its own size.
+      if (this.#refs.length === 0) return new Packed([native.clone(this.#root[0], 1)], [], [], []);
       const [copy, gaps, keyGaps] = native.clone([this.#root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
       const packed = new Packed(copy, gaps, keyGaps, this.#refs);
       if (this.#moved.length > 0) {
