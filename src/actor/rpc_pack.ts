@@ -265,10 +265,10 @@ class Packer {
     if (seen !== undefined) return seen;
     if (isArray(value)) {
       const copy: unknown[] = [];
-      copy.length = value.length;
       this.#seen.set(value, copy);
       const keys = objectKeys(value);
       for (let i = 0; i < keys.length; i++) this.#put(copy, keys[i]!, (value as any)[keys[i]!]);
+      if (copy.length !== value.length) copy.length = value.length; // only then: an array with holes is written otherwise
       return copy;
     }
     if (getPrototypeOf(value) === ObjectPrototype) {
