@@ -41,6 +41,8 @@ const constructors = new SafeMap<string, new (message?: string) => Error>([
   ['TypeError', TypeError],
   ['SyntaxError', SyntaxError],
   ['ReferenceError', ReferenceError],
+  ['EvalError', EvalError],
+  ['URIError', URIError],
   ['AggregateError', makeAggregate as never],
 ]);
 
