@@ -118,6 +118,36 @@ TEST(PipeTable, AutoResponseAnswersWithoutTheSink) {
   EXPECT_GT(shards.zero.autoResponseTime(server), 0);
 }
 
+TEST(PipeTable, AutoResponseWaitsForTheMessagesBeforeIt) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen object;
+  Seen network;
+  shards.zero.attach(server, object);
+  shards.one.attach(client, network);
+  shards.zero.setAutoResponse(server, std::make_unique<AutoResponse>("ping", "pong"));
+  shards.run();
+  for (const char* word : {"one", "ping", "two", "ping"}) shards.one.send(client, text(word));
+  shards.run();
+  EXPECT_EQ(object.messages.size(), 2U);
+  EXPECT_TRUE(network.messages.empty());
+  EXPECT_EQ(network.acks, 0);
+  shards.zero.send(server, text("re one"));
+  shards.zero.ack(server);
+  shards.run();
+  ASSERT_EQ(network.messages.size(), 2U);
+  EXPECT_EQ(asText(network.messages[0].data), "re one");
+  EXPECT_EQ(asText(network.messages[1].data), "pong");
+  EXPECT_EQ(network.acks, 2);
+  shards.zero.ack(server);
+  shards.run();
+  EXPECT_EQ(network.messages.size(), 3U);
+  EXPECT_EQ(network.acks, 4);
+  shards.one.send(client, text("ping"));
+  shards.run();
+  EXPECT_EQ(network.messages.size(), 4U);
+}
+
 TEST(PipeTable, WhatWaitsIsBounded) {
   TwoShards shards;
   const PipeEnd server = shards.zero.create().first;
