@@ -11,8 +11,7 @@ constexpr int kNoStatus = net::kCloseNoStatus;
 
 }  // namespace
 
-void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end,
-                        bool deflate) {
+void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end, bool deflate) {
   auto bridge = std::make_shared<SocketBridge>(pipes, end);
   net::WebSocketOptions options;
   // JavaScript decides when a client's Close is answered (spec durable-objects 7.2).
