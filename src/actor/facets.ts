@@ -225,6 +225,7 @@ export class Facets {
   // The names that lead from the root to `instance`.
   readonly names: readonly string[];
   readonly #running = new SafeMap<string, Facet>();
+  #hasBegun = false;
 
   constructor(instance: Instance) {
     this.instance = instance;
@@ -233,6 +234,13 @@ export class Facets {
     this.root = above === undefined ? instance : above.owner.root;
     this.names = above === undefined ? [] : [...above.owner.names, above.name];
     instance.facets = this;
+  }
+
+  // Before the first call of a facet: what the root writes in this turn already is committed with what facets write.
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    if (this.root === this.instance) native.facetTree(this.root.db());
   }
 
   get contextId(): unknown {
@@ -304,6 +312,7 @@ export class DurableObjectFacets {
     const text = checkName('get', name);
     if (typeof getStartupOptions !== 'function') throw wrongArgument('get', 2, 'function');
     if (this.#facets.names.length + 2 > kDepthMax) throw new Error(kTooDeep);
+    this.#facets.begin();
     return makeFetcher(new FacetChannel(this.#facets, text, getStartupOptions));
   }
 

@@ -8,6 +8,7 @@ namespace hf::web {
 namespace {
 
 constexpr int kNoStatus = net::kCloseNoStatus;
+constexpr std::size_t kUnackedKept = 4;
 
 }  // namespace
 
@@ -66,7 +67,9 @@ void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
 void SocketBridge::onPipeAck(PipeEnd /*end*/) {
   if (unacked_.empty()) return;
   unackedBytes_ -= unacked_.front();
-  unacked_.pop_front();
+  unacked_.erase(unacked_.begin());
+  // A socket that sleeps keeps no buffer.
+  if (unacked_.empty() && unacked_.capacity() > kUnackedKept) unacked_ = {};
   readOn();
 }
 
@@ -80,7 +83,7 @@ void SocketBridge::readOn() {
 void SocketBridge::onMessage(net::MessageKind kind, Bytes message) {
   const std::shared_ptr<SocketBridge> keep = self_;
   reading_ = false;
-  unacked_.push_back(message.size());
+  unacked_.push_back(static_cast<std::uint32_t>(message.size()));
   unackedBytes_ += message.size();
   const bool sent = pipes_.send(end_, {.kind = kind == net::MessageKind::kText ? PipeKind::kText : PipeKind::kBinary,
                                        .data = std::move(message)});
