@@ -70,6 +70,46 @@ TEST(PipeTable, MessagesWaitForTheirEndAndArriveInOrderOnAnotherShard) {
   EXPECT_EQ(asText(seen.messages[2].data), "c");
 }
 
+TEST(PipeTable, AHeldEndKeepsItsMessagesForTheNextSinkInOrder) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen first;
+  shards.one.attach(client, first);
+  EXPECT_TRUE(shards.zero.send(server, text("a")));
+  shards.run();
+  EXPECT_TRUE(shards.zero.send(server, text("b")));  // on its way when the end is let go
+  shards.one.hold(client);
+  shards.run();
+  EXPECT_TRUE(shards.zero.send(server, text("c")));
+  shards.run();
+  EXPECT_EQ(first.messages.size(), 1U);
+  Seen second;
+  shards.one.attach(client, second);
+  EXPECT_TRUE(shards.zero.send(server, text("d")));
+  shards.run();
+  ASSERT_EQ(second.messages.size(), 3U);
+  EXPECT_EQ(asText(second.messages[0].data), "b");
+  EXPECT_EQ(asText(second.messages[1].data), "c");
+  EXPECT_EQ(asText(second.messages[2].data), "d");
+}
+
+TEST(PipeTable, AHeldEndThatNobodyTakesIsCut) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen seen;
+  Seen mine;
+  shards.zero.attach(server, mine);
+  shards.one.attach(client, seen);
+  shards.one.hold(client);
+  EXPECT_TRUE(shards.zero.send(server, text("a")));
+  shards.run();
+  shards.one.abort(client);
+  shards.run();
+  ASSERT_EQ(mine.messages.size(), 1U);
+  EXPECT_EQ(mine.messages[0].kind, PipeKind::kGone);
+  EXPECT_TRUE(seen.messages.empty());
+}
+
 TEST(PipeTable, AbortTellsTheOtherSideOnceAndForgetsThePipe) {
   TwoShards shards;
   const auto [server, client] = shards.zero.create();
