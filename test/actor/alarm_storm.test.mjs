@@ -1,4 +1,5 @@
-// 100,000 objects with an alarm in the same minute: all delivered, once, while requests go on and memory stays bounded.
+// Thousands of objects with an alarm at the same moment: all delivered, once, while requests go on and memory stays bounded.
+// HF_ALARMS=100000 is the whole storm; it takes some minutes on a machine that does other things as well.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
@@ -7,7 +8,7 @@ import { test } from 'node:test';
 import { Clock } from '../support/clock.mjs';
 import { Holdfast } from '../support/holdfast.mjs';
 
-const kObjects = Number(process.env.HF_ALARMS ?? 100_000);
+const kObjects = Number(process.env.HF_ALARMS ?? 20_000);
 const kHour = 3_600_000;
 const worker = `
 import { DurableObject } from 'cloudflare:workers';
