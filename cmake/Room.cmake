@@ -28,6 +28,7 @@ function(hf_addon_link TARGET)
     TARGET ${TARGET}
     POST_BUILD
     COMMAND ${HF_PYTHON} ${CMAKE_SOURCE_DIR}/tools/check-undefined $<TARGET_FILE:${TARGET}> ${HF_NODE_DIR}/bin/node
+            ${HF_PRELOADED}
     VERBATIM)
 endfunction()
 
@@ -126,7 +127,7 @@ function(room NAME)
     add_executable(${NAME}_bench EXCLUDE_FROM_ALL ${benches})
     add_dependencies(benches ${NAME}_bench)
     target_include_directories(${NAME}_bench PRIVATE ${inc})
-    target_link_libraries(${NAME}_bench PRIVATE hf_${NAME} benchmark::benchmark_main OpenSSL::Crypto OpenSSL::SSL
+    target_link_libraries(${NAME}_bench PRIVATE hf_${NAME} benchmark::benchmark_main OpenSSL::Crypto OpenSSL::SSL ZLIB::ZLIB
                                                 ${R_BENCH_DEPS})
   endif()
   hf_room_fuzz(${NAME} ${inc} hf_${NAME} "${fuzzes}" "${R_BENCH_DEPS}")
@@ -161,7 +162,7 @@ function(hf_room_fuzz NAME INC LIBRARY FUZZES LIBS)
     target_include_directories(${target} PRIVATE ${INC})
     target_compile_options(${target} PRIVATE ${HF_WARNINGS})
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
-    target_link_libraries(${target} PRIVATE ${LIBRARY} OpenSSL::Crypto OpenSSL::SSL ${LIBS})
+    target_link_libraries(${target} PRIVATE ${LIBRARY} OpenSSL::Crypto OpenSSL::SSL ZLIB::ZLIB ${LIBS})
     add_test(NAME ${target} COMMAND ${CMAKE_SOURCE_DIR}/tools/fuzz $<TARGET_FILE:${target}>
                                     ${CMAKE_SOURCE_DIR}/test/fuzz/${target})
     set_tests_properties(${target} PROPERTIES LABELS fuzz TIMEOUT 120)
@@ -179,7 +180,7 @@ function(hf_room_test NAME INC LIBRARY TESTS LIBS)
   target_compile_options(${NAME}_test PRIVATE ${HF_WARNINGS})
   target_link_libraries(
     ${NAME}_test PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,${LIBRARY}>" GTest::gtest_main GTest::gmock rapidcheck
-                         OpenSSL::Crypto OpenSSL::SSL ${LIBS})
+                         OpenSSL::Crypto OpenSSL::SSL ZLIB::ZLIB ${LIBS})
   add_test(NAME ${NAME} COMMAND ${NAME}_test)
   set_tests_properties(${NAME} PROPERTIES LABELS fast TIMEOUT 300)
 endfunction()

@@ -42,7 +42,7 @@ class Lent implements ContextResource {
   constructor(source: ByteSource, frame: Frame) {
     this.source = source;
     this.frame = frame;
-    frame.context.beginIo();
+    frame.context.hold();
     addResource(frame.context, this);
   }
 
@@ -54,7 +54,7 @@ class Lent implements ContextResource {
     if (!this.#open) return;
     this.#open = false;
     removeResource(this.frame.context, this);
-    this.frame.context.endIo();
+    this.frame.context.release();
   }
 
   // In a turn of the producer; `got` runs after the output gate.

@@ -1,21 +1,17 @@
-// Calls and their answers. A caller makes an Outgoing; a Channel takes it to its target, here or in another isolate; the
-// target's side is an Incoming that ends with exactly one answer to its Reply.
-//
-// 1. A call leaves after its caller's output gate, an answer after the callee's. Both keep their order.
-// 2. Arguments and results are copied when they are given, not when they leave.
+// `stub.fetch()`: requests and responses on their way between contexts. Method calls: rpc_outgoing.ts, rpc_incoming.ts.
 
 import { type BodyData, stateFromData, takeBody } from '../web/body.ts';
-import { type ErrorData, errorFromData, errorToData } from '../web/errors.ts';
+import { errorToData } from '../web/errors.ts';
 import { asksForUpgrade } from '../web/exchange.ts';
-import { native } from '../web/host.ts';
 import { type Frame, type IoContext, currentFrame } from '../web/io.ts';
-import { NativePromise, arraySlice, noop, promiseReject } from '../web/primordials.ts';
+import { arraySlice, noop } from '../web/primordials.ts';
 import { type Request, makeIncomingRequest, requestFlatHeaders, requestSignal, requestState } from '../web/request.ts';
 import { type Response, isResponse, makeReceivedResponse, responseFlatHeaders, responseState } from '../web/response.ts';
 import { couple, socketFromEnd } from '../web/websocket/websocket.ts';
-import { afterOutput, borrowBody, lendBody, localBody, outputIsOpen, unlendBody } from './bodies.ts';
-import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
-import { checkTextSize, copyArguments, copyForRpc, isPrimitive, rpcCloneError } from './rpc_values.ts';
+import { borrowBody, lendBody, localBody } from './bodies.ts';
+import type { RequestMessage, ResponseMessage } from './messages.ts';
+import { type Incoming, afterAnswerGate, answerError } from './rpc_incoming.ts';
+import { type Channel, Outgoing } from './rpc_outgoing.ts';
 
 export const kNotResponse = "Incorrect type for Promise: the Promise did not resolve to 'Response'.";
 export const kNoFetchHandler = 'Handler does not export a fetch() function.';
@@ -44,131 +40,20 @@ export interface ResponseParts {
   data: BodyData | null; // of the producer, until it has been made local or lent
 }
 
-// Where a stub's calls go.
-export interface Channel {
-  // Takes a call to its target; runs no user code. Failures go to the call.
-  dispatch(call: Outgoing): void;
-  // The property that a stub was asked for last: most stubs are asked for one again and again.
-  lastName: string | undefined;
-  lastProperty: unknown;
-  // Calls of this context need not wait for its output gate: it is the target's too (a facet's).
-  readonly within?: IoContext;
-}
-
-// A call of this isolate on its way, and the place its answer comes to.
-export class Outgoing implements Reply {
-  readonly frame: Frame;
-  readonly path: readonly string[];
-  // undefined: reads a property. Not used by a fetch.
-  readonly args: unknown[] | undefined;
-  readonly request: OutgoingRequest | undefined;
-  // Caller and target are committed together: neither the call nor its answer waits for their output gate.
-  isWithin = false;
-  readonly #resolve: (value: any) => void;
-  readonly #reject: (error: unknown) => void;
-  #settled = false;
-
-  constructor(
-    frame: Frame,
-    path: readonly string[],
-    args: unknown[] | undefined,
-    request: OutgoingRequest | undefined,
-    resolve: (value: any) => void,
-    reject: (error: unknown) => void,
-  ) {
-    this.frame = frame;
-    this.path = path;
-    this.args = args;
-    this.request = request;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    frame.context.beginIo();
-  }
-
-  // After the caller's output gate.
-  leave(channel: Channel): void {
-    const { context } = this.frame;
-    if (outputIsOpen(context) || channel.within === context) {
-      channel.dispatch(this);
-      return;
-    }
-    afterOutput(
-      context,
-      () => channel.dispatch(this),
-      (error) => this.threw(error),
-    );
-  }
-
-  pack(value: unknown): unknown {
-    return copyForRpc(value);
-  }
-
-  result(value: unknown): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    const { context, section } = this.frame;
-    context.enter(section, () => {
-      context.endIo();
-      this.#resolve(value);
-    });
-  }
-
-  packResponse(parts: ResponseParts, frame: Frame): ResponseParts {
-    parts.data = localBody(parts.data, frame);
-    return parts;
-  }
-
-  response(parts: unknown): void {
-    this.result(parts);
-  }
-
-  error(data: ErrorData, remote: boolean): void {
-    this.#fail(() => errorFromData(data, remote));
-  }
-
-  // An exception of the caller's own side.
-  threw(error: unknown): void {
-    this.#fail(() => error);
-  }
-
-  #fail(makeError: () => unknown): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    const { context, section } = this.frame;
-    context.enter(section, () => {
-      context.endIo();
-      this.#reject(makeError());
-    });
-  }
-}
-
-// `stub.method(...args)`, or `await stub.property` when args is undefined.
-export function callThrough(channel: Channel, path: readonly string[], args: unknown[] | undefined): Promise<unknown> {
-  let frame: Frame;
-  let copied: unknown[] | undefined;
-  try {
-    frame = currentFrame();
-    copied = args === undefined ? undefined : copyArguments(args);
-  } catch (error) {
-    return promiseReject(error);
-  }
-  return new NativePromise((resolve, reject) => {
-    new Outgoing(frame, path, copied, undefined, resolve, reject).leave(channel);
-  });
-}
-
 const noPath: readonly string[] = ['fetch'];
 
 function sendRequest(channel: Channel, request: OutgoingRequest, signal: AbortSignal | undefined): Promise<ResponseParts> {
   const frame = currentFrame();
-  return new NativePromise<ResponseParts>((resolve, reject) => {
-    const call = new Outgoing(frame, noPath, undefined, request, resolve, reject);
-    if (signal !== undefined) {
-      if (signal.aborted) return call.threw(signal.reason);
-      signal.addEventListener('abort', () => call.threw(signal.reason), { once: true });
+  const call = new Outgoing(frame, noPath, undefined, request);
+  if (signal !== undefined) {
+    if (signal.aborted) {
+      call.threw(signal.reason);
+      return call.promise as Promise<ResponseParts>;
     }
-    call.leave(channel);
-  });
+    signal.addEventListener('abort', () => call.threw(signal.reason), { once: true });
+  }
+  call.leave(channel);
+  return call.promise as Promise<ResponseParts>;
 }
 
 function makeResponse(parts: ResponseParts, url: string, redirected: boolean, context: IoContext): Response {
@@ -239,110 +124,8 @@ function withoutBodyHeaders(flat: readonly string[]): string[] {
 
 // ------------------------------------------------------------------------------------------------ the callee's side
 
-// Where an answer goes. `pack` and `packResponse` run in the callee's turn and may throw; what they return is handed to
-// `result` and `response` after the output gate.
-export interface Reply {
-  // See Outgoing.
-  readonly isWithin?: boolean;
-  pack(value: unknown, context: IoContext): unknown;
-  result(packed: unknown): void;
-  packResponse(parts: ResponseParts, frame: Frame): unknown;
-  response(packed: unknown): void;
-  error(data: ErrorData, remote: boolean): void;
-}
-
-// The answer to a caller in another isolate.
-export class RemoteReply implements Reply {
-  readonly #address: number;
-  readonly #id: number;
-
-  constructor(address: number, id: number) {
-    this.#address = address;
-    this.#id = id;
-  }
-
-  pack(value: unknown): unknown {
-    // Serialised by `result`, unless that must wait: then it is a copy that waits.
-    checkTextSize(value);
-    return value;
-  }
-
-  result(value: unknown): void {
-    try {
-      native.send(this.#address, [MessageKind.result, this.#id, value]);
-    } catch (error) {
-      this.error(errorToData(rpcCloneError(error, value)), true);
-    }
-  }
-
-  packResponse(parts: ResponseParts, frame: Frame): ResponseMessage {
-    const { status, statusText, flat, socketEnd, cf, manualEncoding, data } = parts;
-    return [status, statusText, flat, socketEnd, cf, manualEncoding, lendBody(data, frame)];
-  }
-
-  response(message: ResponseMessage): void {
-    try {
-      native.send(this.#address, [MessageKind.response, this.#id, message]);
-    } catch (error) {
-      unlendBody(message[6]);
-      this.error(errorToData(error), true);
-    }
-  }
-
-  error(data: ErrorData, remote: boolean): void {
-    native.send(this.#address, [MessageKind.error, this.#id, data, remote]);
-  }
-}
-
-// The callee's side of a call, told when its answer has left.
-export interface Served {
-  ended(): void;
-}
-
-// Answers with a value, after the callee's output gate.
-export function answerValue(reply: Reply, context: IoContext, value: unknown, served: Served): void {
-  let packed: unknown;
-  try {
-    packed = reply.pack(value, context);
-    if (packed === value && !isPrimitive(value) && !outputIsOpen(context)) packed = copyForRpc(value);
-  } catch (error) {
-    answerError(reply, context, errorToData(error), served);
-    return;
-  }
-  if (reply.isWithin === true || outputIsOpen(context)) {
-    reply.result(packed);
-    served.ended();
-    return;
-  }
-  afterOutput(
-    context,
-    () => {
-      reply.result(packed);
-      served.ended();
-    },
-    noop, // the object broke: its container fails the call
-  );
-}
-
-function afterAnswerGate(reply: Reply, context: IoContext, run: () => void, fail: (error: unknown) => void): void {
-  if (reply.isWithin === true) run();
-  else afterOutput(context, run, fail);
-}
-
-export function answerError(reply: Reply, context: IoContext, data: ErrorData, served: Served): void {
-  afterAnswerGate(
-    reply,
-    context,
-    () => {
-      reply.error(data, true);
-      served.ended();
-    },
-    noop, // the object broke: its container fails the call
-  );
-}
-
 // Answers with what a fetch handler returned.
-export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgrade: boolean, served: Served): void {
+export function answerResponse(call: Incoming, frame: Frame, value: unknown, upgrade: boolean): void {
   let packed: unknown;
   try {
     if (!isResponse(value)) throw new TypeError(kNotResponse);
@@ -357,17 +140,17 @@ export function answerResponse(reply: Reply, frame: Frame, value: unknown, upgra
       manualEncoding: state.manualEncoding,
       data: takeBody(value),
     };
-    packed = reply.packResponse(parts, frame);
+    packed = call.reply.packResponse(parts, frame);
   } catch (error) {
-    answerError(reply, frame.context, errorToData(error), served);
+    answerError(call, frame.context, errorToData(error));
     return;
   }
   afterAnswerGate(
-    reply,
+    call.reply,
     frame.context,
     () => {
-      reply.response(packed);
-      served.ended();
+      call.reply.response(packed);
+      call.ended();
     },
     noop, // the object broke: its container fails the call
   );

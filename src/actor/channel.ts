@@ -5,20 +5,14 @@
 
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
-import { SafeMap, SafeSet, promiseResolve, promiseThen } from '../web/primordials.ts';
+import { SafeMap, SafeSet } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import { type Request, requestFlatHeaders, requestState } from '../web/request.ts';
 import { isResponse } from '../web/response.ts';
 import { bodyState } from '../web/body.ts';
 import { bodiesPeerGone, bodyMessage, connectionLost, unlendBody } from './bodies.ts';
 import {
-  type Channel,
-  type Outgoing,
-  RemoteReply,
-  type Reply,
-  answerError,
   answerResponse,
-  answerValue,
   kNoFetchHandler,
   requestFromMessage,
   requestHere,
@@ -32,39 +26,50 @@ import { hostTimeout } from './host_timer.ts';
 import { MessageKind, type RequestMessage, type ResponseMessage } from './messages.ts';
 import { weigh } from './overload.ts';
 import { callMember, findMember, refuseLegacy } from './rpc.ts';
+import { Incoming, RemoteReply, type Reply, answerError, answerValue, isThenable, settle, throwData } from './rpc_incoming.ts';
+import type { Arguments, Channel, Outgoing, RemotePlace } from './rpc_outgoing.ts';
+import type { WireRefs } from './rpc_pack.ts';
+import {
+  type CallOrigin,
+  type PeerEnd,
+  type PipeMessage,
+  answered,
+  answersComeFrom,
+  argumentsFromWire,
+  awaitAnswer,
+  dropAnswer,
+  lost,
+  packedMessage,
+  pipeMessage,
+  receivePiped,
+  rpcMessage,
+  rpcPeerGone,
+} from './rpc_messages.ts';
 
 // ------------------------------------------------------------------------------------------------ an object's side
 
 // One call of an object of this isolate.
-class ObjectCall implements ActorEvent {
+class ObjectCall extends Incoming implements ActorEvent {
   readonly #container: Container;
-  readonly #reply: Reply;
-  readonly #path: readonly string[];
-  readonly #args: unknown[] | undefined;
   readonly #request: Request | undefined;
 
-  constructor(
-    container: Container,
-    reply: Reply,
-    path: readonly string[],
-    args: unknown[] | undefined,
-    request: Request | undefined,
-  ) {
+  constructor(container: Container, reply: Reply, path: readonly string[], args: Arguments, request: Request | undefined) {
+    super(reply, path, args);
     this.#container = container;
-    this.#reply = reply;
-    this.#path = path;
-    this.#args = args;
     this.#request = request;
   }
 
   // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
-    this.#reply.error(error, this.#request !== undefined);
+    const remote = this.#request !== undefined;
+    this.disposeArguments();
+    this.reply.error(error, remote);
+    this.failPipelined(error, remote);
   }
 
   weight(): number {
     const request = this.#request;
-    if (request === undefined) return weigh(this.#args);
+    if (request === undefined) return this.argumentsWeight();
     return weigh([requestState(request).url, requestFlatHeaders(request), bodyState(request)?.data]);
   }
 
@@ -86,77 +91,54 @@ class ObjectCall implements ActorEvent {
           : handler.call(instance.object, this.#request);
       } else {
         if (this.#container.actorClass.isLegacy) refuseLegacy();
-        const found = findMember(instance.object!, this.#path);
-        if (this.#args === undefined) {
+        const found = findMember(instance.object!, this.path);
+        const args = this.arguments(instance.root.frame);
+        if (args === undefined) {
           result = found.fn;
         } else {
           isUserCode = typeof found.fn === 'function';
-          result = callMember(found, this.#path, this.#args);
+          result = callMember(found, this.path, args);
         }
       }
     } catch (error) {
       this.#threw(instance, error, isUserCode);
       return;
     }
-    if (typeof result === 'object' && result !== null && typeof (result as PromiseLike<unknown>).then === 'function') {
-      promiseThen(
-        promiseResolve(result),
-        (value) => this.#returned(instance, value),
-        (error) => this.#threw(instance, error, true),
-      );
-    } else if (this.#request !== undefined && !isResponse(result)) {
+    if (this.#request !== undefined && !isResponse(result) && !isThenable(result)) {
       this.#threw(instance, new TypeError("Callback returned incorrect type; expected 'Promise'"), false);
-    } else {
-      this.#returned(instance, result);
+      return;
     }
+    settle(
+      result,
+      (value) => this.#returned(instance, value),
+      (error) => this.#threw(instance, error, true),
+    );
   }
 
   #returned(instance: Instance, value: unknown): void {
     if (instance.ended) return;
-    if (this.#request === undefined) answerValue(this.#reply, instance, value, this);
-    else answerResponse(this.#reply, instance.root.frame, value, wantsUpgrade(this.#request), this);
+    if (this.#request === undefined) answerValue(this, instance.root.frame, value);
+    else answerResponse(this, instance.root.frame, value, wantsUpgrade(this.#request));
   }
 
   #threw(instance: Instance, error: unknown, isUserCode: boolean): void {
     if (instance.ended) return;
     // The caller gets a copy without this stack.
-    if (isUserCode) reportException(this.#request === undefined ? `rpc ${this.#path.join('.')}` : 'fetch', error, instance.where);
-    const data = errorToData(error);
-    // Not on what is no plain error (a thrown text, a DOMException).
-    if (isUserCode && this.#request === undefined && Error.isError(error) && data.type !== 'DOMException') {
-      data.props.push('durableObjectId', instance.where);
-    }
-    answerError(this.#reply, instance, data, this);
+    if (isUserCode) reportException(this.#request === undefined ? `rpc ${this.path.join('.')}` : 'fetch', error, instance.where);
+    const ofObject = isUserCode && this.#request === undefined;
+    answerError(this, instance, throwData(error, ofObject ? instance.where : ''));
   }
 }
 
 // A call of this isolate to a container of this isolate.
 export function deliver(container: Container, call: Outgoing): void {
   const request = call.request === undefined ? undefined : requestHere(call.request, call.frame);
-  container.accept(new ObjectCall(container, call, call.path, call.args, request));
+  const incoming = new ObjectCall(container, call, call.path, call.takeArguments(), request);
+  call.serving = incoming;
+  container.accept(incoming);
 }
 
 // ------------------------------------------------------------------------------------------------ a caller's side
-
-interface PendingCall {
-  reply: Outgoing;
-  channel: ObjectChannel | undefined;
-  address: number; // of the isolate that has the call; 0: not known yet
-}
-
-let nextCall = 1;
-const pending = new SafeMap<number, PendingCall>();
-
-// A call to another isolate: answered by result, response, error or the isolate's end.
-export function awaitAnswer(reply: Outgoing, address: number, channel: ObjectChannel | undefined): number {
-  const id = nextCall++;
-  pending.set(id, { reply, channel, address });
-  return id;
-}
-
-export function dropAnswer(id: number): void {
-  pending.delete(id);
-}
 
 let nextChannel = 1;
 const channels = new SafeMap<number, WeakRef<ObjectChannel>>();
@@ -167,7 +149,7 @@ const closed = new FinalizationRegistry<{ id: number; link: { address: number } 
   if (link.address !== 0) native.send(link.address, [MessageKind.close, id]);
 });
 
-export class ObjectChannel implements Channel {
+export class ObjectChannel implements Channel, RemotePlace, CallOrigin {
   lastName: string | undefined = undefined;
   lastProperty: unknown = undefined;
   readonly #ns: string;
@@ -215,21 +197,32 @@ export class ObjectChannel implements Channel {
     }
     const { id, link } = this.#remote;
     const answer = awaitAnswer(call, link.address, this);
-    const request = call.request === undefined ? undefined : requestMessage(call.request, call.frame);
+    if (call.request === undefined) {
+      call.place = this;
+      packedMessage(answer, call, (args, refs) => this.#tell([MessageKind.call, id, answer, call.path, args, refs]));
+      return;
+    }
+    const request = requestMessage(call.request, call.frame);
     try {
-      native.sendToActor(
-        this.#ns,
-        this.#id,
-        this.#name,
-        request === undefined
-          ? [MessageKind.call, id, answer, call.path, call.args]
-          : [MessageKind.fetch, id, answer, request],
-      );
+      this.#tell([MessageKind.fetch, id, answer, request]);
     } catch (error) {
       dropAnswer(answer);
-      if (request !== undefined) unlendBody(request[4]);
+      unlendBody(request[4]);
       call.threw(error);
     }
+  }
+
+  #tell(message: unknown[]): void {
+    native.sendToActor(this.#ns, this.#id, this.#name, message);
+  }
+
+  // RemotePlace.
+  pipe(base: Outgoing, call: Outgoing): void {
+    const { id, link } = this.#remote!;
+    call.place = this;
+    pipeMessage(base, call, link.address, this, (answer, args, refs) =>
+      this.#tell([MessageKind.pipeActor, id, answer, base.answerId, call.path, args, refs]),
+    );
   }
 
   // An answer came from there.
@@ -239,6 +232,15 @@ export class ObjectChannel implements Channel {
 
   broke(error: ErrorData): void {
     this.#broken ??= error;
+  }
+
+  // What a copy of the stub needs, in any isolate.
+  get address(): [ns: string, id: string, name: string | undefined] {
+    return [this.#ns, this.#id, this.#name];
+  }
+
+  get ns(): string {
+    return this.#ns;
   }
 
   get shard(): number {
@@ -301,6 +303,11 @@ function serverChannel(from: number, id: number, container: Container | undefine
 // Runtime.actorMessage.
 export function actorMessage(from: number, actorClass: ActorClass | undefined, id: string, name: string | undefined, message: unknown): void {
   const [kind, channelId, answer] = message as [number, number, number];
+  if (kind === MessageKind.pipeActor) {
+    const [, , , base, path, args, refs] = message as PipeMessage;
+    receivePiped(from, answer, base, path, args, refs);
+    return;
+  }
   const reply = new RemoteReply(from, answer);
   const known = serverChannel(from, channelId, undefined);
   if (known?.error !== undefined) {
@@ -314,12 +321,14 @@ export function actorMessage(from: number, actorClass: ActorClass | undefined, i
     return;
   }
   const channel = serverChannel(from, channelId, container)!;
-  if (kind === MessageKind.call) {
-    const [, , , path, args] = message as [number, number, number, string[], unknown[] | undefined];
-    container.accept(new ObjectCall(container, reply, path, args, undefined));
-  } else {
+  if (kind === MessageKind.fetch) {
     const request = requestFromMessage((message as [number, number, number, RequestMessage])[3], from);
     container.accept(new ObjectCall(container, reply, [], undefined, request));
+  } else {
+    const [, , , path, args, refs] = message as [number, number, number, string[], unknown[] | undefined, WireRefs | undefined];
+    const call = new ObjectCall(container, reply, path, argumentsFromWire(args, refs, from), undefined);
+    reply.serve(call);
+    container.accept(call);
   }
   if (container.broken === undefined && !channel.saidOpened) sayOpenedLater(from, channelId);
 }
@@ -344,19 +353,11 @@ function sayOpenedLater(address: number, channel: number): void {
   });
 }
 
-function answered(id: number, from: number): Outgoing | undefined {
-  const call = pending.get(id);
-  if (call === undefined) return undefined;
-  pending.delete(id);
-  call.channel?.reached(from);
-  return call.reply;
-}
-
 // An own message that could not be delivered came back: the object's class or script is gone.
 function bounced(message: readonly unknown[]): void {
   const [kind, channelId, answer] = message as [number, number, number];
-  if (kind !== MessageKind.call && kind !== MessageKind.fetch) return;
-  answered(answer, 0)?.error(errorToData(connectionLost()), false);
+  if (kind !== MessageKind.call && kind !== MessageKind.fetch && kind !== MessageKind.pipeActor) return;
+  lost(answer)?.error(errorToData(connectionLost()), false);
   channels.get(channelId)?.deref()?.broke(errorToData(connectionLost()));
 }
 
@@ -368,21 +369,13 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
   }
   const id = message[1] as number;
   switch (message[0]) {
-    case MessageKind.result:
-      answered(id, from)?.result(message[2]);
-      return true;
     case MessageKind.response:
       answered(id, from)?.response(responseFromMessage(message[2] as ResponseMessage, from));
-      return true;
-    case MessageKind.error:
-      answered(id, from)?.error(message[2] as ErrorData, message[3] as boolean);
       return true;
     case MessageKind.opened: {
       const channel = channels.get(id)?.deref();
       channel?.reached(from);
-      pending.forEach((call) => {
-        if (call.channel === channel && call.address === 0) call.address = from;
-      });
+      if (channel !== undefined) answersComeFrom(channel, from);
       return true;
     }
     case MessageKind.broken:
@@ -395,19 +388,13 @@ export function channelMessage(from: number, message: readonly unknown[]): boole
       return true;
     }
     default:
-      return bodyMessage(from, message);
+      return rpcMessage(from, message) || bodyMessage(from, message);
   }
 }
 
 // Runtime.peerGone. The shard of an isolate is in the low byte of its address (worker/shard.cc).
-export function channelsPeerGone(address: number): void {
-  pending.forEach((call, id) => {
-    const here = call.address === address || (call.address === 0 && call.channel?.shard === address % 256);
-    if (!here) return;
-    pending.delete(id);
-    call.channel?.broke(errorToData(connectionLost()));
-    call.reply.error(errorToData(connectionLost()), false);
-  });
+export function channelsPeerGone(address: number, why: PeerEnd, namespaces: readonly string[]): void {
+  rpcPeerGone(address, why, namespaces);
   serverChannels.get(address)?.forEach((channel) => channel.detach());
   serverChannels.delete(address);
   bodiesPeerGone(address);

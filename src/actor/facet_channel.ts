@@ -1,7 +1,7 @@
 // The way from a stub to a facet, which is always in this isolate.
 
 import { errorToData, failure } from '../web/errors.ts';
-import type { Channel, Outgoing } from './calls.ts';
+import type { Channel, Outgoing } from './rpc_outgoing.ts';
 import type { Facet, Facets } from './facets.ts';
 import { type Instance, kStorageGone } from './instance.ts';
 

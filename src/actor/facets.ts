@@ -9,10 +9,10 @@
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
-import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
+import { type ActorEvent, ActorClass, type BreakOptions, Container, holdsSocket } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
-import type { Outgoing } from './calls.ts';
+import type { Outgoing } from './rpc_outgoing.ts';
 import { isDurableObjectId, parseId } from './ids.ts';
 import type { Instance } from './instance.ts';
 import { actorHost } from './state.ts';
@@ -202,10 +202,13 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
+  // Somebody is at the other end of a socket, or waits for an event.
   get holdsSockets(): boolean {
     const container = this.#container;
-    const sockets = container?.hibernation;
-    return (sockets !== undefined && sockets.count > 0) || container?.instance?.facets?.holdSockets === true;
+    if (container === undefined) return false;
+    if (container.eventCount > 0 || (container.hibernation?.count ?? 0) > 0) return true;
+    const { instance } = container;
+    return instance !== undefined && (holdsSocket(instance) || instance.facets?.holdSockets === true);
   }
 
   releaseMemory(): void {

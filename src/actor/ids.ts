@@ -1,5 +1,6 @@
 // DurableObjectId (spec 1.2, 1.3).
 
+import { kIllegalInvocation } from '../web/headers.ts';
 import { native } from '../web/host.ts';
 import { setTag, toLowerCase } from '../web/primordials.ts';
 
@@ -38,10 +39,12 @@ export class DurableObjectId {
   }
 
   toString(): string {
+    if (!(#hex in this)) throw new TypeError(kIllegalInvocation);
     return this.#hex;
   }
 
   equals(other: DurableObjectId): boolean {
+    if (!isId(this)) throw new TypeError(kIllegalInvocation);
     if (!isId(other)) {
       throw new TypeError("Failed to execute 'equals' on 'DurableObjectId': parameter 1 is not of type 'DurableObjectId'.");
     }

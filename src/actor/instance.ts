@@ -1,7 +1,7 @@
 // A live Durable Object: its gates, its database, its `ctx` and the instance of the user's class. It is constructed by its
 // first event and dies once: evicted when idle, or broken. What remains of an object between instances is its Container.
 
-import { errorFromData, failure } from '../web/errors.ts';
+import { type ErrorData, errorFromData, failure } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { IoContext, type Section, currentFrame, frameIfAny, stopResources } from '../web/io.ts';
 import { SafeMap, promiseResolve, promiseThen, reflectConstruct, withResolvers } from '../web/primordials.ts';
@@ -45,6 +45,7 @@ export interface InstanceFacets {
 
 export class Instance extends IoContext implements GateOwner {
   readonly where: string;
+  override holdsStubs = true;
   readonly container: Container;
   readonly root: Gate;
   readonly output: OutputGate;
@@ -86,6 +87,14 @@ export class Instance extends IoContext implements GateOwner {
     if (this.ended) return;
     if (section === null) this.root.enter(run);
     else (section as Gate).current().enter(run);
+  }
+
+  override get isOver(): boolean {
+    return this.ended;
+  }
+
+  override get resetError(): ErrorData | undefined {
+    return this.container.broken;
   }
 
   waitForOutput(): Promise<void> | undefined {

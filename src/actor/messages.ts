@@ -1,12 +1,19 @@
 // What isolates say to each other: arrays, the kind first (native.ts: send, sendToActor).
 //
-//   to an object      [call, channel, id, path, args | undefined]      args undefined: a property is read
+//   to an object      [call, channel, id, path, args | undefined, refs?]      args undefined: a property is read
 //                     [fetch, channel, id, request]
-//   to a script       [serviceCall, id, target, path, args]   [serviceFetch, id, target, request]
-//   back              [result, id, value]   [response, id, response]   [error, id, ErrorData, remote]
+//                     [pipeActor, channel, id, base, path, args, refs?]       on the result of the unanswered call `base`
+//   to a script       [serviceCall, id, target, path, args, refs?]   [serviceFetch, id, target, request]
+//   to an export      [stubCall, id, export, path, args, refs?]   [release, export]
+//   on a result       [pipe, id, base, path, args, refs?]
+//   back              [result, id, value, refs?]   [response, id, response]   [error, id, ErrorData, remote]
 //                     [opened, channel]     [broken, channel, ErrorData]
+//                     [piped, id, found]    an answer to pipe: false, `base` had been answered already
+//                     [exportBroken, export, ErrorData]
 //   from the caller   [close, channel]
 //   bodies            see bodies.ts
+//
+// `refs` are what values refer to: see rpc_wire.ts.
 
 import type { BodyMessage } from './bodies.ts';
 
@@ -15,12 +22,18 @@ export const MessageKind = {
   fetch: 2,
   serviceCall: 3,
   serviceFetch: 4,
+  stubCall: 5,
+  pipe: 6,
+  pipeActor: 7,
   result: 10,
   response: 11,
   error: 12,
   opened: 13,
   broken: 14,
   close: 15,
+  release: 16,
+  piped: 17,
+  exportBroken: 18,
   credit: 20,
   chunk: 21,
   end: 22,

@@ -1,5 +1,6 @@
 // DurableObjectNamespace: what a binding is (spec 1.1).
 
+import { kIllegalInvocation } from '../web/headers.ts';
 import { native } from '../web/host.ts';
 import { setTag } from '../web/primordials.ts';
 import { ObjectChannel } from './channel.ts';
@@ -24,8 +25,12 @@ export interface GetOptions {
   routingMode?: string;
 }
 
-function wrongArgument(method: string, type: string): TypeError {
-  return new TypeError(`Failed to execute '${method}' on 'DurableObjectNamespace': parameter 1 is not of type '${type}'.`);
+function wrongArgument(method: string, type: string, position: number = 1): TypeError {
+  return new TypeError(`Failed to execute '${method}' on 'DurableObjectNamespace': parameter ${position} is not of type '${type}'.`);
+}
+
+function isDictionary(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === 'object' || typeof value === 'function';
 }
 
 function wrongJurisdiction(method: string, what: string): TypeError {
@@ -47,6 +52,8 @@ export class DurableObjectNamespace {
   }
 
   newUniqueId(options: { jurisdiction?: string | null } | undefined = undefined): DurableObjectId {
+    if (!(#ns in this)) throw new TypeError(kIllegalInvocation);
+    if (!isDictionary(options)) throw wrongArgument('newUniqueId', 'NewUniqueIdOptions');
     let jurisdiction = this.#jurisdiction;
     const asked = options?.jurisdiction;
     if (asked !== undefined && asked !== null) {
@@ -58,14 +65,16 @@ export class DurableObjectNamespace {
   }
 
   idFromName(name: string): DurableObjectId {
-    if (name === undefined) throw wrongArgument('idFromName', 'string');
+    if (!(#ns in this)) throw new TypeError(kIllegalInvocation);
+    if (arguments.length === 0) throw wrongArgument('idFromName', 'string');
     const text = `${name}`;
     const jurisdiction = this.#jurisdiction;
     return makeId(this.#ns, native.idFromName(this.#ns, text, jurisdiction), text, jurisdiction);
   }
 
   idFromString(hex: string): DurableObjectId {
-    if (hex === undefined) throw wrongArgument('idFromString', 'string');
+    if (!(#ns in this)) throw new TypeError(kIllegalInvocation);
+    if (arguments.length === 0) throw wrongArgument('idFromString', 'string');
     const id = parseId(this.#ns, `${hex}`, undefined);
     if (!this.#accepts(id)) throw wrongJurisdiction('idFromString', 'an ID from a different jurisdiction');
     return id;
@@ -76,7 +85,9 @@ export class DurableObjectNamespace {
   }
 
   get(id: DurableObjectId, options: GetOptions | undefined = undefined): DurableObjectStub {
+    if (!(#ns in this)) throw new TypeError(kIllegalInvocation);
     if (!isDurableObjectId(id)) throw wrongArgument('get', 'DurableObjectId');
+    if (!isDictionary(options)) throw wrongArgument('get', 'GetDurableObjectOptions', 2);
     if (!this.#accepts(id)) throw wrongJurisdiction('get', 'an ID from a different jurisdiction');
     const routingMode = options?.routingMode;
     if (routingMode !== undefined && routingMode !== null && routingMode !== 'primary-only') {
@@ -87,7 +98,8 @@ export class DurableObjectNamespace {
   }
 
   getByName(name: string, options: GetOptions | undefined = undefined): DurableObjectStub {
-    if (name === undefined) throw wrongArgument('getByName', 'string');
+    if (!(#ns in this)) throw new TypeError(kIllegalInvocation);
+    if (arguments.length === 0) throw wrongArgument('getByName', 'string');
     return this.get(this.idFromName(name), options);
   }
 

@@ -1,7 +1,7 @@
 // The receiving side of a call: which members a caller may reach (spec 9.2).
 
 import { getPrototypeOf, reflectApply } from '../web/primordials.ts';
-import { RpcTarget } from './rpc_values.ts';
+import { RpcPromise, RpcProperty, RpcTarget } from './rpc_values.ts';
 
 const ObjectPrototype = Object.prototype;
 const hasOwn = Object.hasOwn;
@@ -15,43 +15,52 @@ function missing(name: string): TypeError {
   return new TypeError(`The RPC receiver does not implement the method "${name}".`);
 }
 
-function isReserved(name: string): boolean {
+// Of what a call begins on: of objects and entrypoints ('entry'), or of what was passed by reference ('target').
+type Root = 'entry' | 'target';
+
+function isReserved(name: string, root: Root): boolean {
   switch (name) {
+    case 'dup':
+    case 'constructor':
+      return true;
     case 'fetch':
     case 'connect':
     case 'alarm':
     case 'webSocketMessage':
     case 'webSocketClose':
     case 'webSocketError':
-    case 'dup':
-    case 'constructor':
-      return true;
+      return root === 'entry';
     default:
       return false;
   }
 }
 
-// Of an instance only what its classes declare is reachable, not what the instance or Object.prototype has.
-function classMember(target: object, name: string): unknown {
-  if (hasOwn(target, name)) throw missing(name);
-  for (let holder = getPrototypeOf(target); holder !== null && holder !== ObjectPrototype; holder = getPrototypeOf(holder)) {
-    if (hasOwn(holder, name)) return (target as Record<string, unknown>)[name];
-  }
-  throw missing(name);
+// `own`: of a plain object or a function the own properties; of an instance only what its classes declare.
+function member(owner: object, name: string, own: boolean, root: Root): unknown {
+  if (isReserved(name, root)) throw new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`);
+  if (own !== hasOwn(owner, name)) throw missing(name);
+  const value = (owner as Record<string, unknown>)[name];
+  if (!own && value === (ObjectPrototype as Record<string, unknown>)[name]) throw missing(name);
+  return value;
 }
 
-function member(owner: unknown, name: string): unknown {
-  if (typeof owner === 'function' || (typeof owner === 'object' && owner !== null && getPrototypeOf(owner) === ObjectPrototype)) {
-    if (!hasOwn(owner, name)) throw missing(name);
-    return (owner as unknown as Record<string, unknown>)[name];
-  }
-  if (typeof owner === 'object' && owner !== null && owner instanceof RpcTarget) {
-    if (name === 'dup' || name === 'constructor') {
-      throw new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`);
-    }
-    return classMember(owner, name);
-  }
-  throw missing(name);
+// Set by rpc_stub.ts.
+export const stubTest: { isStub: (value: unknown) => boolean } = { isStub: () => false };
+
+function isRemoteMember(value: object): boolean {
+  return value instanceof RpcProperty || value instanceof RpcPromise;
+}
+
+// A function that can be passed by reference.
+export function isPlainFunction(value: unknown): boolean {
+  return typeof value === 'function' && !isRemoteMember(value);
+}
+
+// What can stand behind a stub: whether its own properties are reachable; undefined: it cannot.
+export function ownReachable(value: object): boolean | undefined {
+  if (getPrototypeOf(value) === ObjectPrototype) return true;
+  if (value instanceof RpcTarget) return false;
+  return isPlainFunction(value) ? true : undefined;
 }
 
 // A call that has found its function, so that what throws from here on was thrown by user code.
@@ -60,21 +69,43 @@ export interface Found {
   self: unknown;
 }
 
+function walk(target: object, path: readonly string[], own: boolean, root: Root): Found {
+  let self = target;
+  const last = path.length - 1;
+  if (last < 0) return { fn: target, self: target };
+  let inStub = stubTest.isStub(target);
+  for (let i = 0; i < last; i++) {
+    const name = path[i]!;
+    const next = member(self, name, own, root);
+    if ((typeof next !== 'object' && typeof next !== 'function') || next === null) throw missing(name);
+    if (stubTest.isStub(next) || (inStub && next instanceof RpcProperty)) {
+      // The way goes on in another place.
+      inStub = true;
+      own = false;
+    } else {
+      const reachable = ownReachable(next);
+      if (reachable === undefined) throw missing(name);
+      own = reachable;
+    }
+    self = next;
+  }
+  return { fn: member(self, path[last]!, own, root), self };
+}
+
 // Walks `path` from an instance of a class. Throws TypeError.
 export function findMember(target: object, path: readonly string[]): Found {
-  const first = path[0]!;
-  if (isReserved(first)) throw new TypeError(`'${first}' is a reserved method and cannot be called over RPC.`);
-  let self: unknown = target;
-  let value = classMember(target, first);
-  for (let i = 1; i < path.length; i++) {
-    self = value;
-    value = member(value, path[i]!);
-  }
-  return { fn: value, self };
+  return walk(target, path, false, 'entry');
+}
+
+// Walks `path` from something that was passed by reference.
+export function findOnTarget(target: object, path: readonly string[], own: boolean): Found {
+  return walk(target, path, own, 'target');
 }
 
 export function callMember(found: Found, path: readonly string[], args: unknown[]): unknown {
-  if (typeof found.fn !== 'function') throw new TypeError(`"${path[path.length - 1]!}" is not a function.`);
+  if (typeof found.fn !== 'function') {
+    throw new TypeError(`"${path.length === 0 ? '(this)' : path.join('.')}" is not a function.`);
+  }
   return reflectApply(found.fn, found.self, args);
 }
 
@@ -91,13 +122,19 @@ const kThreeParameters = (name: string): string =>
   'can only be called over RPC if it has exactly the arguments (arg, env, ctx), where only the first argument comes from ' +
   'the client. To support multi-argument RPC functions, use class-based syntax (extending WorkerEntrypoint) instead.';
 
-// `export default { async foo(arg, env, ctx) {} }`.
-export function callHandlerObject(target: object, path: readonly string[], args: unknown[], env: unknown, ctx: unknown): unknown {
-  const name = path[0]!;
-  if (isReserved(name)) throw new TypeError(`'${name}' is a reserved method and cannot be called over RPC.`);
-  const fn = path.length === 1 && hasOwn(target, name) ? (target as Record<string, unknown>)[name] : undefined;
-  if (typeof fn !== 'function') throw missing(name);
+// `export default { async foo(arg, env, ctx) {} }`. `args` undefined: the property is read.
+export function useHandlerObject(
+  target: object,
+  path: readonly string[],
+  args: unknown[] | undefined,
+  env: unknown,
+  ctx: unknown,
+): unknown {
+  const found = walk(target, path, true, 'entry');
+  if (args === undefined) return found.fn;
+  const name = path.join('.');
+  if (typeof found.fn !== 'function') throw new TypeError(`"${name}" is not a function.`);
+  if (found.fn.length > 3) throw new TypeError(kThreeParameters(name));
   if (args.length !== 1) throw new TypeError(kOneArgument(name));
-  if (fn.length !== 3) throw new TypeError(kThreeParameters(name));
-  return reflectApply(fn, target, [args[0], env, ctx]);
+  return reflectApply(found.fn, found.self, [args[0], env, ctx]);
 }

@@ -1,25 +1,16 @@
-// Values that cross a stub (spec 9.3): copies, and clear words about what cannot be copied yet.
+// What RPC values are made of: the classes that user code sees, and what storage says of them.
 
 import { native } from '../web/host.ts';
 import { SafeSet, isArray, objectKeys, setTag } from '../web/primordials.ts';
 import { webStreams } from '../web/host_modules.ts';
 
-const NativeDOMException = DOMException;
+export const NativeDOMException = DOMException;
 const kNodesMax = 10_000;
 
 export class RpcTarget {}
 setTag(RpcTarget.prototype, 'RpcTarget');
 
-function notYet(): never {
-  throw new Error('RpcStub is not supported by this version of Holdfast yet.');
-}
-
-// For instanceof; functions and targets by reference come with a later version.
-export class RpcStub {
-  constructor(_target: unknown) {
-    notYet();
-  }
-}
+// For instanceof: the things themselves are proxies (rpc_stub.ts, stubs.ts, rpc_outgoing.ts).
 export class RpcPromise {
   constructor() {
     throw new TypeError('Illegal constructor');
@@ -30,61 +21,19 @@ export class RpcProperty {
     throw new TypeError('Illegal constructor');
   }
 }
-
-// Set by stubs.ts: whether a value is a stub, and what to call it.
-export const stubNames: ((value: unknown) => string | undefined)[] = [];
-
-function nameOf(value: unknown): string | undefined {
-  for (let i = 0; i < stubNames.length; i++) {
-    const name = stubNames[i]!(value);
-    if (name !== undefined) return name;
-  }
-  if (typeof value === 'function') return 'A function';
-  if (typeof value !== 'object' || value === null) return undefined;
-  if (value instanceof RpcTarget) return 'An RpcTarget';
-  const tag = (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
-  if (tag === 'ReadableStream' || tag === 'WritableStream') {
-    const { ReadableStream, WritableStream } = webStreams();
-    if (value instanceof ReadableStream || value instanceof WritableStream) return `A ${tag}`;
-  }
-  if (tag === 'Request' || tag === 'Response' || tag === 'Headers' || tag === 'Blob' || tag === 'AbortSignal') {
-    return tag === 'Headers' ? tag : `${tag === 'AbortSignal' ? 'An' : 'A'} ${tag}`;
-  }
-  return undefined;
+function tag(prototype: object, name: string): void {
+  Object.defineProperty(prototype, Symbol.toStringTag, { value: name, configurable: true });
 }
+tag(RpcPromise.prototype, 'JsRpcPromise');
+tag(RpcProperty.prototype, 'JsRpcProperty');
 
-// The first thing inside `value` that Cloudflare would pass by reference or as a stream.
-function findUnsupported(value: unknown): string | undefined {
-  const seen = new SafeSet<unknown>();
-  const queue: unknown[] = [value];
-  for (let at = 0; at < queue.length && at < kNodesMax; at++) {
-    const item = queue[at];
-    const name = nameOf(item);
-    if (name !== undefined) return name;
-    if (typeof item !== 'object' || item === null || seen.has(item)) continue;
-    seen.add(item);
-    if (isArray(item)) {
-      for (let i = 0; i < item.length; i++) queue.push(item[i]);
-    } else if (item instanceof Map || item instanceof Set) {
-      item.forEach((entry: unknown, key: unknown) => queue.push(key, entry));
-    } else if (Object.getPrototypeOf(item) === Object.prototype) {
-      const keys = objectKeys(item);
-      for (let i = 0; i < keys.length; i++) queue.push((item as Record<string, unknown>)[keys[i]!]);
-    }
-  }
-  return undefined;
-}
+// One target for all of these proxies: it only makes them callable.
+export const callable = (() => {}) as unknown as Function;
+delete (callable as any).name;
+delete (callable as any).length;
 
-function isCloneError(error: unknown): boolean {
-  return error instanceof NativeDOMException && error.name === 'DataCloneError';
-}
-
-// What a failed serialisation of `value` for a call should say.
-export function rpcCloneError(error: unknown, value: unknown): unknown {
-  if (!isCloneError(error)) return error;
-  const what = findUnsupported(value);
-  if (what === undefined) return error;
-  return new NativeDOMException(`${what} cannot be passed over RPC by this version of Holdfast yet.`, 'DataCloneError');
+export function cloneError(message: string): DOMException {
+  return new NativeDOMException(message, 'DataCloneError');
 }
 
 export function isPrimitive(value: unknown): boolean {
@@ -99,50 +48,82 @@ export function isPrimitive(value: unknown): boolean {
   }
 }
 
-const kBytesMax = 32 * 1024 * 1024;
-// What V8's format puts before a text: version, tag, length.
-const kTextHeaderBytes = 7;
+// Longer texts are measured: with two bytes a character they may be too large.
+const kSurelySmall = 16 * 1024 * 1024 - 1024;
 
-// Of what is not serialised here, only a text can be too large.
-export function checkTextSize(value: unknown): void {
-  if (typeof value !== 'string' || value.length <= kBytesMax - kTextHeaderBytes) return;
-  throw new Error(
-    'Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: ' +
-      `${value.length + kTextHeaderBytes} bytes.`,
-  );
+export function isLongText(value: unknown): boolean {
+  return typeof value === 'string' && value.length > kSurelySmall;
 }
 
-// A copy as the other side of a call gets it.
-export function copyForRpc(value: unknown): unknown {
-  if (isPrimitive(value)) {
-    checkTextSize(value);
-    return value;
-  }
-  try {
-    return native.clone(value, 1);
-  } catch (error) {
-    throw rpcCloneError(error, value);
-  }
-}
+// ------------------------------------------------------------------------------------------------ storage
 
-export function copyArguments(args: unknown[]): unknown[] {
-  for (let i = 0; i < args.length; i++) {
-    checkTextSize(args[i]);
-    if (!isPrimitive(args[i])) return copyForRpc(args) as unknown[];
-  }
-  return args;
-}
-
+// Set by stubs.ts and rpc_stub.ts: what a stub is called, if the value is one.
+export const stubNames: ((value: unknown) => string | undefined)[] = [];
 const kNotStored = 'Remote RPC references can only be serialized for RPC.';
+
+// Why a value cannot be stored, when it is one of the things that only RPC can carry.
+function refusal(value: unknown): string | undefined {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
+  for (let i = 0; i < stubNames.length; i++) {
+    const name = stubNames[i]!(value);
+    if (name !== undefined) return `${name} cannot be serialized in this context.`;
+  }
+  if (value instanceof RpcTarget) return kNotStored;
+  for (const [Class, name] of [[RpcPromise, 'RpcPromise'], [RpcProperty, 'RpcProperty']] as const) {
+    if (value instanceof Class) return `Could not serialize object of type "${name}". This type does not support serialization.`;
+  }
+  if (typeof value === 'function') return undefined;
+  const stream = streamName(value);
+  return stream === undefined ? undefined : `${stream} can only be serialized for RPC.`;
+}
+
+function streamName(value: object): string | undefined {
+  const name = (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+  if (name !== 'ReadableStream' && name !== 'WritableStream') return undefined;
+  const { ReadableStream, WritableStream } = webStreams();
+  return value instanceof ReadableStream || value instanceof WritableStream ? name : undefined;
+}
+
+// The first refusal inside `root`.
+function findReference(root: unknown): string | undefined {
+  const seen = new SafeSet<unknown>();
+  const queue: unknown[] = [root];
+  for (let at = 0; at < queue.length && at < kNodesMax; at++) {
+    const item = queue[at];
+    const why = refusal(item);
+    if (why !== undefined) return why;
+    if (typeof item !== 'object' || item === null || seen.has(item)) continue;
+    seen.add(item);
+    if (isArray(item)) {
+      for (let i = 0; i < item.length; i++) queue.push(item[i]);
+    } else if (item instanceof Map || item instanceof Set) {
+      item.forEach((entry: unknown, key: unknown) => queue.push(key, entry));
+    } else if (Object.getPrototypeOf(item) === Object.prototype) {
+      const keys = objectKeys(item);
+      for (let i = 0; i < keys.length; i++) queue.push((item as Record<string, unknown>)[keys[i]!]);
+    }
+  }
+  return undefined;
+}
+
+export function isCloneError(error: unknown): boolean {
+  return error instanceof NativeDOMException && error.name === 'DataCloneError';
+}
 
 // What a failed serialisation of `value` for storage should say.
 export function storageCloneError(error: unknown, value: unknown): unknown {
   if (!isCloneError(error)) return error;
-  const what = findUnsupported(value);
-  if (what === undefined || what === 'A function') return error;
-  return new NativeDOMException(kNotStored, 'DataCloneError');
+  const what = findReference(value);
+  return what === undefined ? error : cloneError(what);
 }
 
 export function refuseReference(value: unknown): void {
-  if (typeof value === 'object' && value instanceof RpcTarget) throw new NativeDOMException(kNotStored, 'DataCloneError');
+  if (typeof value === 'object' && value instanceof RpcTarget) {
+    throw cloneError(kNotStored);
+  }
+}
+
+// Throws Cloudflare's text when `value` is too large for a message.
+export function measure(value: unknown): void {
+  native.serialize(value, 1);
 }

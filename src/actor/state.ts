@@ -11,6 +11,7 @@ import { type DurableObjectStorage, makeStorage } from './storage.ts';
 
 const kInternal = Symbol('internal');
 const rejects = flag('capture_async_api_throws');
+const hasExports = flag('enable_ctx_exports');
 
 // What upper rooms, and facets.ts, provide.
 export const actorHost: {
@@ -64,7 +65,7 @@ export class DurableObjectState {
   }
 
   get exports(): unknown {
-    const exports = actorHost.exports();
+    const exports = hasExports ? actorHost.exports() : undefined;
     own(this, 'exports', exports);
     return exports;
   }

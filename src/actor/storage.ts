@@ -177,7 +177,9 @@ export class DurableObjectStorage {
     try {
       return promiseResolve(deleteValues(this.#instance, kWhere, args));
     } catch (error) {
-      return thrown(this.#instance, error);
+      // Not a promise, whatever capture_async_api_throws says: the reference runtime declares two kinds of promises.
+      this.#instance.storageThrew(error);
+      throw error;
     }
   }
 

@@ -5,21 +5,15 @@
 // the stubs' prototype chain, so that own properties and real methods win and cost nothing.
 
 import { flag } from '../web/compat.ts';
-import {
-  defineProperty,
-  makeEnumerable,
-  promiseReject,
-  promiseThen,
-  setPrototypeOf,
-  setTag,
-} from '../web/primordials.ts';
+import { SafeWeakSet, defineProperty, makeEnumerable, promiseReject, setPrototypeOf, setTag } from '../web/primordials.ts';
 import { type RequestInit, Request, isRequest } from '../web/request.ts';
 import type { Response } from '../web/response.ts';
-import { type Channel, callThrough, fetchThrough } from './calls.ts';
+import { fetchThrough } from './calls.ts';
 import type { DurableObjectId } from './ids.ts';
-import { RpcProperty, stubNames } from './rpc_values.ts';
+import { type Channel, isIndex, isRemoteName, makeProperty } from './rpc_outgoing.ts';
+import { channels } from './rpc_refs.ts';
+import { callable, stubNames } from './rpc_values.ts';
 
-const kPathMax = 64;
 const ObjectPrototype = Object.prototype as unknown as Record<PropertyKey, unknown>;
 const kInternal = Symbol('internal');
 
@@ -29,70 +23,6 @@ const hasGetPutDelete = !flag('fetcher_no_get_put_delete');
 
 let channelOf: (stub: unknown) => Channel | undefined;
 
-// `stub.foo`, `stub.foo.bar`: callable, and a promise of the property's value.
-class PropertyHandler implements ProxyHandler<Function> {
-  readonly channel: Channel;
-  readonly path: readonly string[];
-
-  constructor(channel: Channel, path: readonly string[]) {
-    this.channel = channel;
-    this.path = path;
-  }
-
-  apply(_target: Function, _self: unknown, args: unknown[]): unknown {
-    return callThrough(this.channel, this.path, args);
-  }
-
-  construct(): never {
-    throw new TypeError('Illegal constructor');
-  }
-
-  get(_target: Function, key: PropertyKey): unknown {
-    if (typeof key === 'symbol') return (RpcProperty.prototype as any)[key];
-    switch (key) {
-      case 'then':
-        return (onValue?: any, onError?: any) => promiseThen(this.read(), onValue, onError);
-      case 'catch':
-        return (onError?: any) => promiseThen(this.read(), undefined as never, onError);
-      case 'finally':
-        return (onEnd?: any) => this.read().finally(onEnd);
-    }
-    if (key in ObjectPrototype) return ObjectPrototype[key];
-    if (this.path.length >= kPathMax) throw new TypeError('RPC pipelined property path is too deep (max 64).');
-    return makeProperty(this.channel, [...this.path, key as string]);
-  }
-
-  read(): Promise<unknown> {
-    return callThrough(this.channel, this.path, undefined);
-  }
-
-  has(_target: Function, key: PropertyKey): boolean {
-    return typeof key === 'string' || key in RpcProperty.prototype;
-  }
-
-  getPrototypeOf(): object {
-    return RpcProperty.prototype;
-  }
-
-  ownKeys(): string[] {
-    return [];
-  }
-
-  getOwnPropertyDescriptor(): undefined {
-    return undefined;
-  }
-}
-setTag(RpcProperty.prototype, 'JsRpcProperty');
-
-// One target for all: it only makes the proxies callable.
-const arrow = (() => {}) as unknown as Function;
-delete (arrow as any).name;
-delete (arrow as any).length;
-
-function makeProperty(channel: Channel, path: readonly string[]): unknown {
-  return new Proxy(arrow, new PropertyHandler(channel, path));
-}
-
 // The end of a stub's prototype chain.
 const wildcard = new Proxy(Object.create(Object.prototype) as object, {
   get(_target, key, receiver): unknown {
@@ -101,11 +31,12 @@ const wildcard = new Proxy(Object.create(Object.prototype) as object, {
     const channel = channelOf(receiver);
     if (channel === undefined) return undefined;
     if (channel.lastName === key) return channel.lastProperty;
+    if (isIndex(key)) return undefined;
     channel.lastName = key;
     return (channel.lastProperty = makeProperty(channel, [key]));
   },
   has(_target, key): boolean {
-    return typeof key === 'string' || key in ObjectPrototype;
+    return isRemoteName(key) || key in ObjectPrototype;
   },
   // An assignment makes an own property of the stub.
   set(_target, key, value, receiver): boolean {
@@ -204,21 +135,17 @@ export function makeStub(channel: Channel, id: DurableObjectId): DurableObjectSt
   return new DurableObjectStub(kInternal, channel, id);
 }
 
-export function isStub(value: unknown): boolean {
-  return channelOf(value) !== undefined;
-}
-
-stubNames.push((value) => {
-  if (typeof value === 'function' && value instanceof RpcProperty) return 'An RpcProperty';
-  if (!isStub(value)) return undefined;
-  return value instanceof DurableObjectStub ? 'A Durable Object stub' : 'A service stub';
-});
+const callableChannels = new SafeWeakSet<object>();
+channels.of = channelOf;
+channels.isCallable = (value) => callableChannels.has(value);
+channels.stub = makeFetcher;
+stubNames.push((value) => (value instanceof Fetcher ? 'ServiceStub' : undefined));
 
 // A callable stub: `ctx.exports.Foo` and `ctx.exports.Foo({props})`.
 export function makeCallableFetcher(channel: Channel, withOptions: (options: unknown) => Fetcher, tag: string): unknown {
   const stub = makeFetcher(channel);
   defineProperty(stub, Symbol.toStringTag, { value: tag });
-  return new Proxy(arrow, {
+  const proxy = new Proxy(callable, {
     apply: (_target, _self, args) => withOptions(args[0]),
     get: (_target, key) => {
       const value = Reflect.get(stub, key, stub) as unknown;
@@ -230,4 +157,6 @@ export function makeCallableFetcher(channel: Channel, withOptions: (options: unk
     ownKeys: () => [],
     getOwnPropertyDescriptor: () => undefined,
   });
+  callableChannels.add(proxy);
+  return proxy;
 }

@@ -4,10 +4,8 @@
 #include <cstring>
 #include <iterator>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "base/check.h"
 #include "js/clone_format.h"
@@ -20,43 +18,9 @@ namespace {
 constexpr int kShortStringMax = 1024;
 constexpr std::size_t kFirstBufferBytes = 2048;  // takes every primitive that writePrimitive writes
 constexpr std::size_t kBufferKeptBytesMax = 1024 * 1024;
-// How far an error message goes to find out what could not be cloned.
-constexpr std::size_t kSearchedValuesMax = 10'000;
 
 std::string className(v8::Local<v8::Object> object) {
   return toUtf8(v8::Isolate::GetCurrent(), object->GetConstructorName());
-}
-
-// Names of classes that Workers do pass over RPC; we do not yet.
-bool isFutureRpcClass(std::string_view name) {
-  return name == "RpcTarget" || name == "RpcStub" || name == "RpcPromise" || name == "RpcProperty" ||
-         name == "DurableObject" || name == "WorkerEntrypoint" || name == "Fetcher" || name == "DurableObjectStub" ||
-         name == "ReadableStream" || name == "WritableStream" || name == "Request" || name == "Response" ||
-         name == "Headers" || name == "AbortSignal" || name == "Blob";
-}
-
-std::string notYet(std::string_view what) {
-  return std::string(what) + " cannot be passed over RPC by this version of Holdfast yet.";
-}
-
-// The nearest class up the prototype chain that RPC will know one day: "" when there is none.
-std::string futureRpcClass(v8::Local<v8::Context> context, v8::Local<v8::Object> object) {
-  v8::Isolate* isolate = v8::Isolate::GetCurrent();
-  const v8::TryCatch caught(isolate);
-  v8::Local<v8::Value> at = object->GetPrototypeV2();
-  while (at->IsObject() && !at->IsProxy()) {
-    v8::Local<v8::Value> constructor;
-    if (at.As<v8::Object>()->Get(context, internalized(isolate, "constructor")).ToLocal(&constructor) &&
-        constructor->IsFunction()) {
-      const v8::Local<v8::Value> name = constructor.As<v8::Function>()->GetName();
-      if (name->IsString()) {
-        std::string text = toUtf8(isolate, name.As<v8::String>());
-        if (isFutureRpcClass(text)) return text;
-      }
-    }
-    at = at.As<v8::Object>()->GetPrototypeV2();
-  }
-  return "";
 }
 
 // Whether the prototypes are those of a class of the runtime's or of Node's own (URL, Headers, a class that extends
@@ -82,47 +46,14 @@ bool isOfRuntime(v8::Local<v8::Context> context, v8::Local<v8::Value> prototype)
   return false;
 }
 
-// V8 tells that something cannot be cloned but not what. True when it was a function somewhere inside `root`.
-bool containsFunction(v8::Local<v8::Context> context, v8::Local<v8::Value> root) {
-  v8::Isolate* isolate = v8::Isolate::GetCurrent();
-  const v8::TryCatch caught(isolate);
-  std::vector<v8::Local<v8::Value>> open = {root};
-  std::unordered_multimap<int, v8::Local<v8::Object>> seen;
-  while (!open.empty() && seen.size() < kSearchedValuesMax) {
-    const v8::Local<v8::Value> value = open.back();
-    open.pop_back();
-    if (value->IsFunction()) return true;
-    if (!value->IsObject() || value->IsProxy() || value->IsTypedArray()) continue;
-    const auto object = value.As<v8::Object>();
-    const int hash = object->GetIdentityHash();
-    const auto [first, last] = seen.equal_range(hash);
-    if (std::any_of(first, last, [&](const auto& entry) { return entry.second == object; })) continue;
-    seen.emplace(hash, object);
-    if (value->IsMap() || value->IsSet()) {
-      const v8::Local<v8::Array> entries =
-          value->IsMap() ? value.As<v8::Map>()->AsArray() : value.As<v8::Set>()->AsArray();
-      open.push_back(entries);
-    }
-    v8::Local<v8::Array> names;
-    if (!object->GetOwnPropertyNames(context).ToLocal(&names)) return false;
-    for (std::uint32_t i = 0; i < names->Length() && i < kSearchedValuesMax; ++i) {
-      v8::Local<v8::Value> name;
-      v8::Local<v8::Value> inner;
-      if (names->Get(context, i).ToLocal(&name) && object->Get(context, name).ToLocal(&inner)) open.push_back(inner);
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
  public:
-  Delegate(Serializer& owner, v8::Local<v8::Context> context, v8::Local<v8::Value> root, CloneMode mode)
-      : buffer(std::exchange(owner.buffer_, {})), owner_(owner), context_(context), root_(root), mode_(mode) {}
+  Delegate(Serializer& owner, v8::Local<v8::Context> context, CloneMode mode)
+      : buffer(std::exchange(owner.buffer_, {})), owner_(owner), context_(context), mode_(mode) {}
 
   void ThrowDataCloneError(v8::Local<v8::String> message) override {
-    if (mode_ == CloneMode::kRpc && containsFunction(context_, root_)) return throwClone(notYet("Functions"));
     throwClone(toUtf8(owner_.environment_.isolate(), message));
   }
 
@@ -130,19 +61,22 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
 
   // Asked for every object that is not an array, a Map, a Date and so on.
   v8::Maybe<bool> IsHostObject(v8::Isolate*, v8::Local<v8::Object> object) override {
-    if (object->IsNativeError()) return v8::Just(false);
+    // Of an error V8 keeps a few properties only: RPC passes it as a reference (actor/rpc_refs.ts).
+    if (object->IsNativeError()) return v8::Just(mode_ != CloneMode::kStorage);
     const v8::Local<v8::Value> prototype = object->GetPrototypeV2();
     if (prototype == owner_.environment_.objectPrototype()) return v8::Just(object->InternalFieldCount() > 0);
-    return v8::Just(mode_ == CloneMode::kRpc || object->InternalFieldCount() > 0 || isOfRuntime(context_, prototype));
+    return v8::Just(mode_ != CloneMode::kStorage || object->InternalFieldCount() > 0 ||
+                    isOfRuntime(context_, prototype));
   }
 
   v8::Maybe<bool> WriteHostObject(v8::Isolate* isolate, v8::Local<v8::Object> object) override {
+    if (mode_ == CloneMode::kPlain) {
+      throwClone("");
+      return v8::Nothing<bool>();
+    }
     const std::string name = className(object);
     if (object->InternalFieldCount() > 0 && mode_ == CloneMode::kStorage) {
       throwClone("#<" + name + "> could not be cloned.");
-    } else if (const std::string future = mode_ == CloneMode::kRpc ? futureRpcClass(context_, object) : "";
-               !future.empty()) {
-      throwClone(notYet(future + " objects"));
     } else {
       throwClone("Could not serialize object of type \"" + name + "\". This type does not support serialization.");
     }
@@ -177,11 +111,18 @@ class Serializer::Delegate final : public v8::ValueSerializer::Delegate {
   Buffer buffer;
 
  private:
-  void throwClone(const std::string& message) { throwDomException(owner_.environment_, "DataCloneError", message); }
+  void throwClone(const std::string& message) {
+    v8::Isolate* isolate = owner_.environment_.isolate();
+    if (mode_ == CloneMode::kPlain) {
+      isolate->ThrowException(v8::Null(isolate));  // V8 wants some exception
+      return;
+    }
+    const v8::Isolate::AllowJavascriptExecutionScope ours(isolate);
+    throwDomException(owner_.environment_, "DataCloneError", message);
+  }
 
   Serializer& owner_;
   const v8::Local<v8::Context> context_;
-  const v8::Local<v8::Value> root_;
   const CloneMode mode_;
 };
 
@@ -228,17 +169,32 @@ std::optional<BytesView> Serializer::serialize(v8::Local<v8::Context> context, v
   if (const std::size_t size = writePrimitive(value); size != 0) return BytesView(buffer_.bytes.get(), size);
   if (buffer_.capacity > kBufferKeptBytesMax) buffer_ = {};
   // A getter may come back to us while V8 writes: each level works on a buffer of its own, the outermost's is kept.
-  Delegate delegate(*this, context, value, mode);
+  Delegate delegate(*this, context, mode);
   std::size_t size = 0;
   bool written = false;
   {
+    std::optional<v8::Isolate::DisallowJavascriptExecutionScope> quiet;
+    if (mode != CloneMode::kStorage) {
+      quiet.emplace(environment_.isolate(), v8::Isolate::DisallowJavascriptExecutionScope::THROW_ON_FAILURE);
+    }
+    std::optional<v8::TryCatch> caught;
+    if (mode == CloneMode::kPlain) caught.emplace(environment_.isolate());
     v8::ValueSerializer serializer(environment_.isolate(), &delegate);
     serializer.WriteHeader();
     written = serializer.WriteValue(context, value).FromMaybe(false);
     size = serializer.Release().second;
+    if (caught && caught->HasTerminated()) caught->ReThrow();
   }
   buffer_ = std::move(delegate.buffer);
   if (!written) return std::nullopt;
+  if (size > kRpcBytesMax && (mode == CloneMode::kRpc || mode == CloneMode::kPlain)) {
+    if (mode == CloneMode::kRpc) {
+      throwError(environment_.isolate(),
+                 "Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: " +
+                     std::to_string(size) + " bytes.");
+    }
+    return std::nullopt;
+  }
   return BytesView(buffer_.bytes.get(), size);
 }
 
@@ -274,7 +230,9 @@ v8::MaybeLocal<v8::Value> Serializer::clone(v8::Local<v8::Context> context, v8::
                                             CloneMode mode) {
   if (!value->IsObject() && !value->IsSymbol()) return value;
   const std::optional<BytesView> bytes = serialize(context, value, mode);
-  if (!bytes) return {};
+  if (!bytes)
+    return mode == CloneMode::kPlain ? v8::MaybeLocal<v8::Value>(v8::Undefined(environment_.isolate()))
+                                     : v8::MaybeLocal<v8::Value>();
   return deserialize(context, *bytes);
 }
 

@@ -17,8 +17,15 @@ namespace hf::js {
 
 enum class CloneMode : std::uint8_t {
   kStorage,  // instances of classes become plain objects; of the runtime's own classes they are refused
-  kRpc,      // instances of classes, null-prototype objects and functions are refused
+  // Instances of classes, null-prototype objects, functions and errors are refused. No user code runs: where a getter
+  // would have to, it throws. More than kRpcBytesMax is refused with an Error.
+  kRpc,
+  kPlain,    // as kRpc, but what is refused is not worth an exception: `clone` gives `undefined`
+  kMessage,  // as kRpc without a limit: what isolates say to each other
 };
+
+// Cloudflare's limit of arguments, and of a result.
+inline constexpr std::size_t kRpcBytesMax = 32 * 1024 * 1024;
 
 class Serializer final {
  public:

@@ -448,7 +448,15 @@ std::shared_ptr<WebSocket> HttpConnection::acceptWebSocket(HeaderList headers, c
   const auto self = shared_from_this();
   Bytes& tail = out_.tail();
   const std::size_t before = tail.size();
-  appendUpgradeHead(tail, head, facts_.webSocketKey);
+  WebSocketOptions settled = options;
+  std::string extensions;
+  if (options.deflate && host_.options().webSocketDeflate) {
+    settled.deflate = negotiateDeflate(facts_.webSocketExtensions);
+    if (settled.deflate) extensions = deflateAnswer(*settled.deflate);
+  } else {
+    settled.deflate.reset();
+  }
+  appendUpgradeHead(tail, head, facts_.webSocketKey, extensions);
   out_.grew(tail.size() - before);
   responseComplete();
   state_ = State::kClosed;
@@ -456,7 +464,7 @@ std::shared_ptr<WebSocket> HttpConnection::acceptWebSocket(HeaderList headers, c
   in_ = {};
   inAt_ = 0;
   auto socket = WebSocketConnection::create(host_.executor(), std::exchange(transport_, nullptr), std::move(early),
-                                            peerEnded_, std::move(out_), options);
+                                            peerEnded_, std::move(out_), settled);
   host_.onConnectionEnded(*this);
   return socket;
 }

@@ -143,6 +143,11 @@ std::optional<HttpRefusal> checkKnownField(std::string_view name, std::string_vi
     case 21:
       if (is("sec-websocket-version")) facts.webSocketVersion13 = value == "13";
       break;
+    case 24:
+      if (!is("sec-websocket-extensions")) break;
+      if (!facts.webSocketExtensions.empty()) facts.webSocketExtensions += ',';
+      facts.webSocketExtensions += value;
+      break;
     default:
       break;
   }

@@ -37,7 +37,8 @@ struct HeadFacts {
   bool upgradeWebSocket = false;   // "websocket" among the tokens of Upgrade
   bool webSocketVersion13 = false;
   std::optional<std::uint64_t> contentLength;
-  std::string webSocketKey;  // empty unless it is 16 bytes in base64
+  std::string webSocketKey;         // empty unless it is 16 bytes in base64
+  std::string webSocketExtensions;  // all that are offered, as one list
 };
 
 // `head` ends with the empty line, CRLF CRLF.

@@ -229,7 +229,8 @@ void appendResponseHead(Bytes& out, const ResponseHead& head, const ResponseFram
   appendText(out, "\r\n");
 }
 
-void appendUpgradeHead(Bytes& out, const ResponseHead& head, std::string_view webSocketKey) {
+void appendUpgradeHead(Bytes& out, const ResponseHead& head, std::string_view webSocketKey,
+                       std::string_view extensions) {
   const std::string salted = std::string(webSocketKey) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   std::array<std::uint8_t, 20> hash{};
   unsigned int hashBytes = 0;
@@ -242,9 +243,14 @@ void appendUpgradeHead(Bytes& out, const ResponseHead& head, std::string_view we
              "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ");
   appendText(out, asText(BytesView(text).first(28)));
   appendText(out, "\r\n");
+  if (!extensions.empty()) {
+    appendText(out, "sec-websocket-extensions: ");
+    appendText(out, extensions);
+    appendText(out, "\r\n");
+  }
   for (const Header& header : head.headers) {
     if (isFraming(header.name) || equalsIgnoringCase(header.name, "sec-websocket-accept")) continue;
-    // No extension is negotiated: a permessage-deflate that user code echoes back would lie.
+    // Extensions are this room's: one that user code echoes back would lie.
     if (equalsIgnoringCase(header.name, "sec-websocket-extensions")) continue;
     appendHeader(out, header);
   }

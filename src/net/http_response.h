@@ -40,7 +40,8 @@ bool asksForClose(const HeaderList& headers);
 void appendText(Bytes& out, std::string_view text);
 // Appends status line, headers and empty line. Hop-by-hop headers of `head` are left out.
 void appendResponseHead(Bytes& out, const ResponseHead& head, const ResponseFraming& framing, std::string_view date);
-// 101, with the key's answer.
-void appendUpgradeHead(Bytes& out, const ResponseHead& head, std::string_view webSocketKey);
+// 101, with the key's answer. `extensions`: what was agreed on, perhaps nothing.
+void appendUpgradeHead(Bytes& out, const ResponseHead& head, std::string_view webSocketKey,
+                       std::string_view extensions);
 
 }  // namespace hf::net

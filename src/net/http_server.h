@@ -121,6 +121,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds idleTimeout = limits::kIdleTimeout;      // between requests
   std::chrono::milliseconds bodyTimeout = limits::kBodyTimeout;      // without a byte, while the handler waits for some
   std::chrono::milliseconds writeTimeout = limits::kWriteTimeout;  // without progress, while there is something to send
+  bool webSocketDeflate = false;  // permessage-deflate for the WebSockets that ask for it on both sides
   std::chrono::milliseconds lingerTimeout{2'000};  // how long a closed connection is read, so that the answer arrives
 };
 

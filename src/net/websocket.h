@@ -22,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/result.h"
+#include "net/permessage_deflate.h"
 
 namespace hf::net {
 
@@ -34,6 +35,8 @@ inline constexpr int kCloseNoStatus = 1005;
 
 struct WebSocketOptions {
   CloseReply closeReply = CloseReply::kAutomatic;
+  // Set: permessage-deflate if the client offers it and the server's options allow. What was agreed on replaces it.
+  std::optional<DeflateAgreement> deflate;
   std::size_t messageBytesMax = limits::kWebSocketMessageBytesMax;
   std::size_t bufferedBytesMax = limits::kPipeWaitingBytesMax;
   // 0: never. Otherwise: after so long without a byte a ping is sent; after as long again the client counts as gone.

@@ -13,6 +13,8 @@ constexpr std::size_t kPongQueueBytesMax = 64 * 1024;
 // What a frame may claim as its length before its bytes are there, as far as memory is concerned.
 constexpr std::size_t kReserveBytesMax = 256 * 1024;
 constexpr std::size_t kReasonBytesMax = 123;
+// Shorter messages are not worth deflating.
+constexpr std::size_t kDeflateBytesMin = 256;
 
 SteadyTime steadyNow() { return systemClock().steady(); }
 
@@ -60,7 +62,12 @@ Result<void> WebSocketConnection::send(Opcode opcode, BytesView data) {
   if (out_.bytes() + data.size() > options_.bufferedBytesMax) {
     return fail(Errc::kOverloaded, "the client does not read what is sent to it");
   }
-  sendFrame(opcode, data);
+  Bytes deflated;
+  if (options_.deflate && data.size() >= kDeflateBytesMin && deflateMessage(data, *options_.deflate, deflated)) {
+    sendFrame(opcode, deflated, true);
+  } else {
+    sendFrame(opcode, data);
+  }
   messageEnds_.push_back(out_.sentTotal() + out_.bytes());
   flushSoon();
   return {};
@@ -77,10 +84,10 @@ void WebSocketConnection::abort() {
   end(CloseMode::kReset);
 }
 
-void WebSocketConnection::sendFrame(Opcode opcode, BytesView payload) {
+void WebSocketConnection::sendFrame(Opcode opcode, BytesView payload, bool isDeflated) {
   Bytes header;
   header.reserve(10 + (payload.size() <= 4096 ? payload.size() : 0));
-  appendFrameHeader(header, opcode, payload.size());
+  appendFrameHeader(header, opcode, payload.size(), isDeflated);
   if (payload.size() <= 4096) {
     header.insert(header.end(), payload.begin(), payload.end());
     out_.append(std::move(header));
@@ -174,7 +181,7 @@ bool WebSocketConnection::step(BytesView& input) {
   if (frameLeft_ > 0) return stepPayload(input);
   FrameHeader header;
   std::string_view why;
-  switch (parseFrameHeader(input, header, why)) {
+  switch (parseFrameHeader(input, options_.deflate ? Deflated::kAllowed : Deflated::kNever, header, why)) {
     case FrameParse::kMore:
       return false;
     case FrameParse::kBad:
@@ -204,17 +211,18 @@ bool WebSocketConnection::stepControl(BytesView& input, const FrameHeader& heade
 
 bool WebSocketConnection::beginDataFrame(const FrameHeader& header) {
   if ((header.opcode == Opcode::kContinuation) != inMessage_) {
-    failProtocol(1002, inMessage_ ? "a message begins inside another one" : "a continuation of nothing");
+    failProtocol(1002, inMessage_ ? "Missing continuation frame" : "Unexpected continuation frame");
     return false;
   }
   if (header.payloadBytes > options_.messageBytesMax ||
       message_.size() + header.payloadBytes > options_.messageBytesMax) {
-    failProtocol(1009, "a message is too big");
+    failProtocol(1009, "Message is too large");
     return false;
   }
   if (!inMessage_) {
     inMessage_ = true;
     isText_ = header.opcode == Opcode::kText;
+    isDeflated_ = header.isDeflated;
     utf8_ = {};
   }
   frame_ = header;
@@ -234,8 +242,8 @@ bool WebSocketConnection::stepPayload(BytesView& input) {
   unmask(added, frame_.mask, frame_.payloadBytes - frameLeft_);
   input = input.subspan(count);
   frameLeft_ -= count;
-  if (isText_ && !utf8_.add(added)) {
-    failProtocol(1007, "a text is not UTF-8");
+  if (isText_ && !isDeflated_ && !utf8_.add(added)) {
+    failProtocol(1007, "Received text that is not valid UTF-8");
     return false;
   }
   if (frameLeft_ == 0) endDataFrame();
@@ -244,8 +252,9 @@ bool WebSocketConnection::stepPayload(BytesView& input) {
 
 void WebSocketConnection::endDataFrame() {
   if (!frame_.final) return;
-  if (isText_ && !utf8_.isComplete()) {
-    failProtocol(1007, "a text is not UTF-8");
+  if (isDeflated_ && !inflate()) return;
+  if (isText_ && ((isDeflated_ && !utf8_.add(message_)) || !utf8_.isComplete())) {
+    failProtocol(1007, "Received text that is not valid UTF-8");
     return;
   }
   inMessage_ = false;
@@ -254,15 +263,32 @@ void WebSocketConnection::endDataFrame() {
   events->onMessage(isText_ ? MessageKind::kText : MessageKind::kBinary, std::exchange(message_, {}));
 }
 
+bool WebSocketConnection::inflate() {
+  Bytes message;
+  switch (inflateMessage(message_, options_.messageBytesMax, message)) {
+    case Inflate::kOk:
+      message_ = std::move(message);
+      return true;
+    case Inflate::kTooLarge:
+      failProtocol(1009, "Message is too large");
+      return false;
+    case Inflate::kCorrupt:
+      break;
+  }
+  failProtocol(1007, "Received compressed data that is not valid");
+  return false;
+}
+
 void WebSocketConnection::receivedClose(BytesView payload) {
   int code = kCloseNoStatus;
   const std::string_view reason = asText(payload.subspan(std::min<std::size_t>(2, payload.size())));
-  if (payload.size() == 1) return failProtocol(1002, "a Close frame holds half a code");
+  if (payload.size() == 1) return failProtocol(1002, "Received close frame with half a status code");
   if (payload.size() >= 2) {
     code = payload[0] << 8 | payload[1];
-    if (!isCloseCode(code)) return failProtocol(1002, "a Close frame has a code that must not be sent");
+    if (!isCloseCode(code)) return failProtocol(1002, "Received close frame with an invalid status code");
     Utf8Validator utf8;
-    if (!utf8.add(asBytes(reason)) || !utf8.isComplete()) return failProtocol(1007, "a reason is not UTF-8");
+    if (!utf8.add(asBytes(reason)) || !utf8.isComplete())
+      return failProtocol(1007, "Received close frame with a reason that is not valid UTF-8");
   }
   closeReceived_ = true;
   message_ = {};
@@ -278,7 +304,8 @@ void WebSocketConnection::failProtocol(int code, std::string_view why) {
   message_ = {};
   if (!closeSent_) sendClose(code, why);
   const std::shared_ptr<WebSocketEvents> events = std::exchange(events_, nullptr);
-  events->onError(std::string(why));
+  events->onError("WebSocket protocol error; protocolError.statusCode = " + std::to_string(code) +
+                  "; protocolError.description = " + std::string(why));
 }
 
 // --- sending and ending

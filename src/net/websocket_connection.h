@@ -50,7 +50,7 @@ class WebSocketConnection final : public WebSocket,
 
  private:
   Result<void> send(Opcode opcode, BytesView data);
-  void sendFrame(Opcode opcode, BytesView payload);
+  void sendFrame(Opcode opcode, BytesView payload, bool isDeflated = false);
   void sendClose(std::optional<int> code, std::string_view reason);
 
   // Handles `fresh` behind what is left from before, as far as messages are allowed.
@@ -62,6 +62,8 @@ class WebSocketConnection final : public WebSocket,
   bool stepControl(BytesView& input, const FrameHeader& header);
   bool beginDataFrame(const FrameHeader& header);
   void endDataFrame();
+  // False: the message cannot be inflated, and the connection has failed.
+  bool inflate();
   void receivedClose(BytesView payload);
   void failProtocol(int code, std::string_view why);
 
@@ -91,6 +93,7 @@ class WebSocketConnection final : public WebSocket,
   std::uint64_t frameLeft_ = 0;
   bool inMessage_ = false;
   bool isText_ = false;
+  bool isDeflated_ = false;
   Utf8Validator utf8_;
   // The connection
   bool pumping_ = false;

@@ -4,20 +4,25 @@
 
 namespace hf::net {
 
-FrameParse parseFrameHeader(BytesView input, FrameHeader& out, std::string_view& why) {
+FrameParse parseFrameHeader(BytesView input, Deflated deflated, FrameHeader& out, std::string_view& why) {
   const auto bad = [&](std::string_view text) {
     why = text;
     return FrameParse::kBad;
   };
   if (input.size() < 2) return FrameParse::kMore;
-  if ((input[0] & 0x70) != 0) return bad("a reserved bit is set");
+  if ((input[0] & 0x30) != 0) return bad("Received frame had RSV bits 2 or 3 set");
   const unsigned opcode = input[0] & 0x0f;
-  if ((opcode > 2 && opcode < 8) || opcode > 10) return bad("an unknown opcode");
-  if ((input[1] & 0x80) == 0) return bad("a frame is not masked");
+  out.isDeflated = (input[0] & 0x40) != 0;
+  // Only the first frame of a message says it.
+  if (out.isDeflated && (deflated == Deflated::kNever || opcode == 0 || opcode >= 8)) {
+    return bad("Received frame had RSV bit 1 set");
+  }
+  if ((opcode > 2 && opcode < 8) || opcode > 10) return bad("Received frame had an unknown opcode");
+  if ((input[1] & 0x80) == 0) return bad("Received frame was not masked");
   out.final = (input[0] & 0x80) != 0;
   out.opcode = static_cast<Opcode>(opcode);
   const unsigned shortLength = input[1] & 0x7f;
-  if (opcode >= 8 && (!out.final || shortLength > 125)) return bad("a control frame is fragmented or too long");
+  if (opcode >= 8 && (!out.final || shortLength > 125)) return bad("Received control frame was fragmented or too long");
   const std::size_t lengthBytes = shortLength == 127 ? 8 : shortLength == 126 ? 2 : 0;
   out.headerBytes = 2 + lengthBytes + 4;
   if (input.size() < out.headerBytes) return FrameParse::kMore;
@@ -25,15 +30,16 @@ FrameParse parseFrameHeader(BytesView input, FrameHeader& out, std::string_view&
   if (lengthBytes > 0) {
     out.payloadBytes = 0;
     for (std::size_t i = 0; i < lengthBytes; i++) out.payloadBytes = (out.payloadBytes << 8) | input[2 + i];
-    if (out.payloadBytes <= (lengthBytes == 2 ? 125U : 0xffffU)) return bad("a length is not in its shortest form");
-    if (out.payloadBytes >> 63 != 0) return bad("a length is negative");
+    if (out.payloadBytes <= (lengthBytes == 2 ? 125U : 0xffffU))
+      return bad("Received frame had a length that is not in its shortest form");
+    if (out.payloadBytes >> 63 != 0) return bad("Received frame had a negative length");
   }
   std::memcpy(out.mask.data(), input.data() + 2 + lengthBytes, out.mask.size());
   return FrameParse::kOk;
 }
 
-void appendFrameHeader(Bytes& out, Opcode opcode, std::size_t payloadBytes) {
-  out.push_back(static_cast<std::uint8_t>(0x80U | static_cast<unsigned>(opcode)));
+void appendFrameHeader(Bytes& out, Opcode opcode, std::size_t payloadBytes, bool isDeflated) {
+  out.push_back(static_cast<std::uint8_t>((isDeflated ? 0xc0U : 0x80U) | static_cast<unsigned>(opcode)));
   const auto big = [&](unsigned bytes) {
     for (unsigned i = bytes; i-- > 0;) out.push_back(static_cast<std::uint8_t>(payloadBytes >> (8 * i)));
   };

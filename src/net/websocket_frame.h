@@ -17,17 +17,20 @@ enum class Opcode : std::uint8_t { kContinuation = 0, kText = 1, kBinary = 2, kC
 struct FrameHeader {
   bool final = false;
   Opcode opcode = Opcode::kContinuation;
+  bool isDeflated = false;
   std::uint64_t payloadBytes = 0;
   std::array<std::uint8_t, 4> mask{};
   std::size_t headerBytes = 0;
 };
 
 enum class FrameParse : std::uint8_t { kMore, kBad, kOk };
-// Of a frame that a client sent: masked, no extension, shortest length. On kBad `why` is a literal.
-FrameParse parseFrameHeader(BytesView input, FrameHeader& out, std::string_view& why);
+// May frames say that they are deflated (RFC 7692)?
+enum class Deflated : std::uint8_t { kNever, kAllowed };
+// Of a frame that a client sent: masked, shortest length. On kBad `why` is a literal.
+FrameParse parseFrameHeader(BytesView input, Deflated deflated, FrameHeader& out, std::string_view& why);
 
 // A frame that a server sends: final, not masked.
-void appendFrameHeader(Bytes& out, Opcode opcode, std::size_t payloadBytes);
+void appendFrameHeader(Bytes& out, Opcode opcode, std::size_t payloadBytes, bool isDeflated = false);
 
 // `offset`: how many bytes of the payload came before.
 void unmask(std::span<std::uint8_t> data, const std::array<std::uint8_t, 4>& mask, std::uint64_t offset);

@@ -60,6 +60,7 @@ std::vector<std::string> run(BytesView data, std::uint8_t behaviour, std::size_t
   WebSocketOptions options;
   options.messageBytesMax = kMessageBytesMax;
   if ((behaviour & 8) != 0) options.closeReply = CloseReply::kByApplication;
+  if ((behaviour & 16) != 0) options.deflate.emplace();
   const auto early = data.first(std::min<std::size_t>(data.size(), behaviour >> 5));
   const auto socket =
       WebSocketConnection::create(tasks, transport, Bytes(early.begin(), early.end()), false, {}, options);

@@ -309,7 +309,8 @@ TEST(WebSocket, AnswersViolationsWithTheirCode) {
   SocketServer server({.messageBytesMax = 1000});
   const std::vector<std::pair<std::string, int>> cases = {
       {"\x81\x02hi", 1002},                                                 // not masked
-      {"\xc1\x80\x01\x02\x03\x04"s, 1002},                                  // a reserved bit
+      {"\xc1\x80\x01\x02\x03\x04"s, 1002},                                  // deflated, which was not agreed on
+      {"\xa1\x80\x01\x02\x03\x04"s, 1002},                                  // a reserved bit
       {"\x83\x80\x01\x02\x03\x04"s, 1002},                                  // an unknown opcode
       {"\x8b\x80\x01\x02\x03\x04"s, 1002},                                  // an unknown control opcode
       {"\x81\xfe\x00\x05\x01\x02\x03\x04hello"s, 1002},                     // five is short

@@ -171,6 +171,7 @@ class NodeImpl final : public Node, public ledger::DurabilityListener {
       net::HttpServerOptions http;
       http.host = options_.listen.host;
       http.port = port;
+      http.webSocketDeflate = options_.webSocketCompression;
       http.sharing = i == 0 ? net::PortSharing::kFirst : net::PortSharing::kJoin;
       HF_TRY(std::unique_ptr<net::HttpServer> server, net::HttpServer::create(shards_->loop(i), *doors_[i], http));
       port = server->port();

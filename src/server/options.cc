@@ -121,6 +121,10 @@ Command parseCommandLine(const std::vector<std::string>& arguments) {
   option("--account-id", serve.accountId, "Account id that the control plane answers for", "HOLDFAST_ACCOUNT_ID");
   option("--default-script", serve.defaultScript, "Script that answers for DOMAIN itself and for bare addresses",
          "HOLDFAST_DEFAULT_SCRIPT");
+  serveCommand
+      ->add_flag("--websocket-compression", serve.webSocketCompression,
+                 "Deflate WebSocket messages for clients that offer it (permessage-deflate)")
+      ->envname("HOLDFAST_WEBSOCKET_COMPRESSION");
   std::string history = "30d";
   std::string overlay = "256MiB";
   std::string reserve = "160MiB";

@@ -30,6 +30,8 @@ struct ServeOptions {
   std::string token;    // empty: kept in DIR/token, made at the first start
   std::string accountId = "local";
   std::string defaultScript;
+  // permessage-deflate for the WebSockets of clients that offer it: less traffic, more CPU.
+  bool webSocketCompression = false;
   // How long an object can be taken back to what it was; 0: not at all.
   std::chrono::seconds historyRetention = std::chrono::days(30);
   // What a start after a crash may have to do again.

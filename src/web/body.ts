@@ -7,6 +7,7 @@
 // 2. A materialised stream of ours reads from `data`; while it has not been disturbed, `data` is still whole.
 // 3. `data` bytes belong to the body alone unless `shared`: then they are copied before they are given away.
 
+import { giveAttributes, moveAttributes } from './attributes.ts';
 import { flag } from './compat.ts';
 import { encodeForm, parseForm } from './forms.ts';
 import { awaitIo } from './io.ts';
@@ -382,6 +383,7 @@ export abstract class Body {
   constructor(token: symbol) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
     this.#state = null;
+    if (giveAttributes !== undefined) giveAttributes(this);
   }
 
   abstract [kContentType](): string | undefined;
@@ -467,6 +469,7 @@ export abstract class Body {
 
 setTag(Body.prototype, 'Body');
 makeEnumerable(Body.prototype, ['body', 'bodyUsed', 'arrayBuffer', 'bytes', 'text', 'json', 'formData', 'blob']);
+moveAttributes(Body.prototype, ['body', 'bodyUsed']);
 
 export const kBodyToken: symbol = kInternal;
 

@@ -5,10 +5,10 @@
 
 import { flag } from './compat.ts';
 import { native } from './host.ts';
-import { SafeMap, arrayPush, objectKeys } from './primordials.ts';
+import { SafeMap, arrayPush, getPrototypeOf, isArray, objectKeys } from './primordials.ts';
 
 export interface ErrorData {
-  // A built-in class that survives, 'DOMException', or 'Error' for everything else.
+  // A built-in class that survives, 'DOMException', 'Object' for a plain object, or 'Error' for everything else.
   type: string;
   name: string; // of a DOMException; otherwise ''
   message: string;
@@ -17,15 +17,22 @@ export interface ErrorData {
   cause: ErrorData | undefined;
   hasCause: boolean;
   causeValue: unknown; // a cause that is not an error
+  errors: ErrorData[] | undefined; // of an AggregateError
   retryable: boolean;
   overloaded: boolean;
   durableObjectReset: boolean;
 }
 
+const NativeAggregateError = AggregateError;
+
 export interface FailureClass {
   retryable?: boolean;
   overloaded?: boolean;
   durableObjectReset?: boolean;
+}
+
+function makeAggregate(this: unknown, message: string): Error {
+  return new NativeAggregateError([], message);
 }
 
 const constructors = new SafeMap<string, new (message?: string) => Error>([
@@ -34,10 +41,13 @@ const constructors = new SafeMap<string, new (message?: string) => Error>([
   ['TypeError', TypeError],
   ['SyntaxError', SyntaxError],
   ['ReferenceError', ReferenceError],
+  ['AggregateError', makeAggregate as never],
 ]);
 
-const enhanced = flag('enhanced_error_serialization');
+// All own properties cross.
+export const enhanced: boolean = flag('enhanced_error_serialization');
 const kCauseDepthMax = 8;
+const kErrorsMax = 64;
 const NativeDOMException = DOMException;
 const NativeError = Error;
 const reserved = new SafeMap<string, true>([
@@ -48,6 +58,7 @@ const reserved = new SafeMap<string, true>([
   ['retryable', true],
   ['overloaded', true],
   ['durableObjectReset', true],
+  ['errors', true],
 ]);
 
 // An error of the runtime itself, with the class of its failure as own properties.
@@ -85,8 +96,22 @@ function isCloneable(value: unknown): boolean {
   }
 }
 
-export function errorToData(error: unknown, depth: number = 0): ErrorData {
-  const data: ErrorData = {
+function isPlainObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && getPrototypeOf(value) === Object.prototype;
+}
+
+function copyProperties(from: object, data: ErrorData): void {
+  const keys = objectKeys(from);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (reserved.has(key) && data.type !== 'Object') continue;
+    const value = read(from, key);
+    if (isCloneable(value)) arrayPush(data.props, key, value);
+  }
+}
+
+function emptyData(): ErrorData {
+  return {
     type: 'Error',
     name: '',
     message: '',
@@ -94,14 +119,16 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
     cause: undefined,
     hasCause: false,
     causeValue: undefined,
+    errors: undefined,
     retryable: false,
     overloaded: false,
     durableObjectReset: false,
   };
-  if (!NativeError.isError(error)) {
-    data.message = textOf(error);
-    return data;
-  }
+}
+
+// What an error is without its own properties.
+export function errorHead(error: Error): ErrorData {
+  const data = emptyData();
   data.message = textOf(read(error, 'message'));
   if (error instanceof NativeDOMException) {
     data.type = 'DOMException';
@@ -109,17 +136,32 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
   } else {
     const name = textOf(read(error, 'name'));
     if (constructors.has(name)) data.type = name;
+    else if (!enhanced && name !== '') data.message = `${name}: ${data.message}`; // its name would be lost
   }
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
   data.durableObjectReset = read(error, 'durableObjectReset') === true;
+  return data;
+}
+
+export function errorToData(error: unknown, depth: number = 0): ErrorData {
+  if (!NativeError.isError(error)) {
+    const data = emptyData();
+    if (enhanced && isPlainObject(error) && isCloneable(error)) {
+      data.type = 'Object';
+      copyProperties(error, data);
+    } else data.message = textOf(error);
+    return data;
+  }
+  const data = errorHead(error);
   if (!enhanced) return data;
-  const keys = objectKeys(error);
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!;
-    if (reserved.has(key)) continue;
-    const value = read(error, key);
-    if (isCloneable(value)) arrayPush(data.props, key, value);
+  copyProperties(error, data);
+  if (data.type === 'AggregateError') {
+    const errors = read(error, 'errors');
+    data.errors = [];
+    if (isArray(errors) && depth < kCauseDepthMax) {
+      for (let i = 0; i < errors.length && i < kErrorsMax; i++) arrayPush(data.errors, errorToData(errors[i], depth + 1));
+    }
   }
   if (Object.hasOwn(error, 'cause')) {
     const cause = read(error, 'cause');
@@ -140,20 +182,29 @@ function setOwn(error: Error, key: string, value: unknown): void {
   Object.defineProperty(error, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
+function errorsFromData(all: readonly ErrorData[]): Error[] {
+  const errors: Error[] = [];
+  for (let i = 0; i < all.length; i++) arrayPush(errors, errorFromData(all[i]!, false));
+  return errors;
+}
+
 // `remote`: it was thrown on the other side of a stub.
 export function errorFromData(data: ErrorData, remote: boolean): Error {
   let error: Error;
   if (data.type === 'DOMException') {
     error = new NativeDOMException(data.message, data.name);
+  } else if (data.type === 'Object') {
+    error = {} as Error;
   } else {
     const Class = constructors.get(data.type) ?? NativeError;
     error = new Class(data.message);
   }
-  for (let i = 0; i < data.props.length; i += 2) setOwn(error, data.props[i] as string, data.props[i + 1]);
+  if (data.errors !== undefined) setOwn(error, 'errors', errorsFromData(data.errors));
   if (data.hasCause) {
     const value = data.cause === undefined ? data.causeValue : errorFromData(data.cause, false);
-    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: false, configurable: true });
+    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: enhanced, configurable: true });
   }
+  for (let i = 0; i < data.props.length; i += 2) setOwn(error, data.props[i] as string, data.props[i + 1]);
   if (data.retryable) setOwn(error, 'retryable', true);
   if (data.overloaded) setOwn(error, 'overloaded', true);
   if (data.durableObjectReset) setOwn(error, 'durableObjectReset', true);

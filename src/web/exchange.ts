@@ -24,6 +24,7 @@ import { type Request, abortRequest, makeIncomingRequest } from './request.ts';
 import { type Response, isResponse, responseFlatHeaders, responseState } from './response.ts';
 import { couple } from './websocket/websocket.ts';
 
+const allowsDeflate = flag('web_socket_compression');
 const signalsAbort = flag('enable_request_signal');
 const kClientGone = 'The client disconnected';
 
@@ -306,7 +307,7 @@ export function sendResponse(
     const headers = upgradeHeaders(responseFlatHeaders(value));
     const end = couple(state.webSocket);
     if (signalsAbort) abortable.delete(exchange);
-    native.respondUpgrade(exchange, headers, end);
+    native.respondUpgrade(exchange, headers, end, allowsDeflate);
     exchangeOver(exchange, kAnswered);
     done();
     return;

@@ -13,6 +13,7 @@ import { Headers } from './headers.ts';
 import { nodeRequire } from './host.ts';
 import { nodeBlob, webStreams } from './host_modules.ts';
 import { awaitIo, frameIfAny } from './io.ts';
+import { adaptGlobal, adaptGlobals } from './legacy.ts';
 import { MessageChannel, MessagePort } from './message_channel.ts';
 import {
   SafeSet,
@@ -66,7 +67,7 @@ function setValue(name: string, value: unknown): void {
 function setLazy(name: string, make: () => unknown): void {
   defineProperty(globalThis, name, {
     get(): unknown {
-      const value = make();
+      const value = adaptGlobal(name, make());
       setValue(name, value);
       return value;
     },
@@ -282,8 +283,9 @@ export function installGlobals(): void {
   defineProperty(global, Symbol.toStringTag, { value: 'ServiceWorkerGlobalScope', configurable: true });
   installGlobalEvents();
   installRejectionEvents();
-  if (flag('nodejs_compat')) installNodeGlobals();
+  if (flag('nodejs_compat_v2')) installNodeGlobals();
   else hideForHost();
+  adaptGlobals(global);
 }
 
 // What Node's HTTP client needs at run time and user code is not told of.

@@ -277,6 +277,7 @@ showAs(Headers.prototype, (self: Headers) => {
 makeEnumerable(Headers.prototype, [
   'get', 'getAll', 'getSetCookie', 'has', 'set', 'append', 'delete', 'forEach', 'entries', 'keys', 'values',
 ]);
+if (!listsSetCookie) Reflect.deleteProperty(Headers.prototype, 'getSetCookie');
 
 // The list itself, not a copy: name, value, name, value ... Read it, do not keep it.
 export function flatHeaders(headers: Headers): string[] {

@@ -124,7 +124,8 @@ struct HttpBinding::Natives {
     const std::shared_ptr<net::Exchange> exchange = std::move(it->second.exchange);
     binding.exchanges_.erase(it);
     const auto end = static_cast<PipeEnd>(info[2].As<v8::Number>()->Value());
-    SocketBridge::join(*exchange, head(info, 101, -1, 1).headers, binding.pipes_, end);
+    SocketBridge::join(*exchange, head(info, 101, -1, 1).headers, binding.pipes_, end,
+                       info[3]->BooleanValue(info.GetIsolate()));
   }
 
   static void respondError(const Info& info) {

@@ -6,6 +6,7 @@
 // handed back to the right object, through the right gate. This is the only door: an object's code never resumes by
 // another way.
 
+import type { ErrorData } from './errors.ts';
 import { AsyncLocalStorage, native } from './host.ts';
 import { NativePromise, SafeSet, arrayPush, arraySlice, promiseThen } from './primordials.ts';
 
@@ -33,6 +34,23 @@ export abstract class IoContext {
   // Counts I/O that is under way (timers, fetches): the context is not idle meanwhile.
   abstract beginIo(): void;
   abstract endIo(): void;
+  // Keeps the context alive for something that is not I/O of its own: what it has lent to others.
+  hold(): void {
+    this.beginIo();
+  }
+  release(): void {
+    this.endIo();
+  }
+  // A stub that this context got stays usable until it is disposed: the context waits for it.
+  holdsStubs: boolean = false;
+  // Nothing runs in it any more.
+  get isOver(): boolean {
+    return false;
+  }
+  // Why it is over, when it was reset.
+  get resetError(): ErrorData | undefined {
+    return undefined;
+  }
   // Kept by addResource and removeResource.
   resources: Set<ContextResource> | undefined = undefined;
 }

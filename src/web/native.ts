@@ -86,11 +86,14 @@ export interface Native {
   logException(event: string, name: string, message: string, stack: string, where: string): void;
 
   // --- structured clone (V8 ValueSerializer). mode 0: storage (class instances become plain objects, spec 4.5);
-  // mode 1: RPC (class instances, functions and everything in spec 9.3 that is not a copy throw DataCloneError).
+  // mode 1: RPC (class instances, functions, errors and everything in spec 9.3 that is not a plain copy throw
+  // DataCloneError; more than 32 MiB throws Error; getters throw, for no user code runs).
+  // mode 2, `clone` only: as 1, but gives `undefined` for a value that it refuses.
   serialize(value: unknown, mode: 0 | 1): ArrayBuffer;
   deserialize(bytes: ArrayBuffer | Uint8Array): unknown;
   // serialize + deserialize in one crossing: for calls that stay in this isolate.
-  clone(value: unknown, mode: 0 | 1): unknown;
+  // `hidden`, if given, becomes a property `key` of the copy that is not enumerable.
+  clone(value: unknown, mode: 0 | 1 | 2, hidden?: Function, key?: symbol): unknown;
 
   // --- modules: the value of a text, data (ArrayBuffer), JSON or wasm (WebAssembly.Module) module of the upload.
   moduleValue(part: string): unknown;
@@ -104,9 +107,9 @@ export interface Native {
 
   // --- messages between isolates. `message` is any structured-cloneable value made of plain arrays, objects, strings,
   // numbers, ArrayBuffers, Uint8Arrays and user values (mode 1); it is serialised before the call returns (a
-  // DataCloneError is thrown and nothing is sent). Order between one pair of (isolate, destination) is kept.
+  // DataCloneError is thrown and nothing is sent). `limited`: more than 32 MiB throws RangeError. Order between one pair of (isolate, destination) is kept.
   // To another isolate: dropped when that is gone; Runtime.peerGone has then been or will be called.
-  send(address: number, message: unknown): void;
+  send(address: number, message: unknown, limited?: boolean): void;
   // To a Durable Object, wherever it lives: C++ finds the shard and the isolate (a live instance's, or the one that runs
   // the class now) and calls that isolate's Runtime.actorMessage. `name`: the name the id was made from, or undefined.
   // When the class or script is gone, Runtime.actorUnreachable(from's message token...) is not needed: C++ throws Error.
@@ -225,8 +228,8 @@ export interface Native {
   respondWrite(exchange: number, chunk: Uint8Array): boolean;
   respondEnd(exchange: number): void;
   respondAbort(exchange: number): void;
-  // 101: the connection becomes a WebSocket joined to `end`.
-  respondUpgrade(exchange: number, headers: string[], end: number): void;
+  // 101: the connection becomes a WebSocket joined to `end`. `deflate`: its messages may be deflated.
+  respondUpgrade(exchange: number, headers: string[], end: number, deflate: boolean): void;
   // The handler threw: C++ answers 500 (or 503 when overloaded) with Cloudflare's page for it.
   respondError(exchange: number, overloaded: boolean): void;
   // Asks for the next chunk of the request's body: answered by Runtime.requestChunk.
@@ -249,6 +252,8 @@ export interface Runtime {
   // Runs one queued turn. True: more are queued.
   runTurn(): boolean;
 
+  // Whether user code may compile text (eval) while its modules start. Afterwards it never may.
+  allowsEvalAtStart(): boolean;
   // The exports of a built-in module (`cloudflare:workers`, `node:buffer`, ...) for an import, or undefined when there
   // is none. With `default` among the keys where the module has one.
   builtinModule(specifier: string): Record<string, unknown> | undefined;
@@ -273,8 +278,9 @@ export interface Runtime {
   message(from: number, message: unknown): void;
   // The same for a Durable Object that this isolate owns (C++ has claimed it already).
   actorMessage(from: number, ns: string, id: string, name: string | undefined, message: unknown): void;
-  // The isolate with this address is gone: calls that wait for it fail with "Network connection lost." (retryable).
-  peerGone(address: number): void;
+  // The isolate with this address is gone. 'ended': in order, all objects' calls answered; otherwise calls that wait for it
+  // fail: because it exceeded its CPU or memory limit, or with "Network connection lost." `namespaces`: of its script.
+  peerGone(address: number, why: 'ended' | 'cpu' | 'memory' | 'lost', namespaces: string[]): void;
 
   // Pairs (db, commit): everything up to that commit of that database is durable.
   durable(pairs: number[]): void;
@@ -308,6 +314,8 @@ export interface Runtime {
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
+  // What is passed by reference and held: exports, those of them that other isolates hold, imports. For tests.
+  referenceCounts(): { exports: number; sent: number; imports: number };
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.
   drain(done: () => void): void;
 }

@@ -126,8 +126,14 @@ export function makeEnumerable(holder: object, names: readonly string[]): void {
   }
 }
 
+const tagged = new SafeSet<object>();
+export function taggedPrototypes(): Set<object> {
+  return tagged;
+}
+
 // The class's name, for Object.prototype.toString and as `name`: the bundler renames classes that mention themselves.
 export function setTag(prototype: object, tag: string): void {
+  tagged.add(prototype);
   defineProperty(prototype, Symbol.toStringTag, { value: tag, configurable: true });
   const constructor = getOwnPropertyDescriptor(prototype, 'constructor')?.value as unknown;
   if (typeof constructor === 'function') defineProperty(constructor, 'name', { value: tag, configurable: true });

@@ -1,5 +1,6 @@
 // Request (spec 7.1, 11). One made by the front door keeps what C++ handed over and makes the rest when asked.
 
+import { moveAttributes } from './attributes.ts';
 import {
   type BodyInit,
   type BodyState,
@@ -57,6 +58,7 @@ const methods = new SafeSet<string>([
   'SUBSCRIBE', 'UNSUBSCRIBE', 'QUERY', 'BAN',
 ]);
 const upperCasesAll = flag('upper_case_all_http_methods');
+const hasCacheOption = flag('cache_option_enabled');
 const alwaysUpper = new SafeSet<string>(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']);
 
 const kBadRedirect =
@@ -177,6 +179,9 @@ export class Request extends Body {
         if (method !== undefined) state.method = checkMethod(`${method}`);
         if (headers !== undefined) state.flat = arraySlice(flatHeaders(new Headers(headers)));
         if (redirect !== undefined) state.redirect = checkRedirect(`${redirect}`);
+        if (cache !== undefined && !hasCacheOption) {
+          throw new Error("The 'cache' field on 'RequestInitializerDict' is not implemented.");
+        }
         if (cache !== undefined && cache !== null) state.cache = checkCache(`${cache}`);
         if (cf !== undefined) state.cf = cf;
         if (signal === null) {
@@ -290,6 +295,10 @@ export class Request extends Body {
 setTag(Request.prototype, 'Request');
 makeEnumerable(Request.prototype, [
   'clone', 'method', 'url', 'headers', 'redirect', 'fetcher', 'signal', 'cf', 'integrity', 'keepalive', 'cache',
+]);
+if (!hasCacheOption) Reflect.deleteProperty(Request.prototype, 'cache');
+moveAttributes(Request.prototype, [
+  'cf', 'fetcher', 'headers', 'integrity', 'keepalive', 'method', 'redirect', 'signal', 'url', 'cache',
 ]);
 
 showProperties(Request.prototype, 'Request', [

@@ -1,6 +1,7 @@
 // Response (spec 7.1, 7.2, 11). `new Response("text")` makes one object more than a text: the headers are a shared list
 // until somebody asks for them.
 
+import { moveAttributes } from './attributes.ts';
 import {
   type BodyInit,
   type BodyState,
@@ -273,6 +274,9 @@ export class Response extends Body {
 setTag(Response.prototype, 'Response');
 makeEnumerable(Response.prototype, [
   'clone', 'status', 'statusText', 'headers', 'ok', 'redirected', 'url', 'webSocket', 'cf', 'type',
+]);
+moveAttributes(Response.prototype, [
+  'cf', 'headers', 'ok', 'redirected', 'status', 'statusText', 'type', 'url', 'webSocket',
 ]);
 makeEnumerable(Response, ['json', 'redirect', 'error']);
 

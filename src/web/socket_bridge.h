@@ -7,8 +7,9 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "net/http_server.h"
 #include "net/websocket.h"
@@ -19,7 +20,8 @@ namespace hf::web {
 class SocketBridge final : public PipeSink, public net::WebSocketEvents {
  public:
   // Answers the exchange with 101 and couples the connection to `end`. Lives until the connection has ended.
-  static void join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end);
+  // `deflate`: the Worker allows permessage-deflate.
+  static void join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end, bool deflate);
 
   SocketBridge(PipeTable& pipes, PipeEnd end) : pipes_(pipes), end_(end) {}
 
@@ -42,7 +44,7 @@ class SocketBridge final : public PipeSink, public net::WebSocketEvents {
   const PipeEnd end_;
   std::shared_ptr<net::WebSocket> socket_;
   std::shared_ptr<SocketBridge> self_;  // until the connection has ended
-  std::deque<std::size_t> unacked_;     // sizes, oldest first
+  std::vector<std::uint32_t> unacked_;  // sizes, oldest first; a few, so that taking the first is cheap
   std::size_t unackedBytes_ = 0;
   bool reading_ = true;
   bool ended_ = false;

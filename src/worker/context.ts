@@ -2,6 +2,7 @@
 
 import { IoContext, type ContextResource, type Section, enqueueTurn, stopResources } from '../web/io.ts';
 import { flag } from '../web/compat.ts';
+import { kIllegalInvocation } from '../web/headers.ts';
 import { SafeSet, defineProperty, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import { SocketState } from '../web/websocket/websocket.ts';
@@ -47,6 +48,10 @@ export class RequestContext extends IoContext {
     return this.#holds > 0;
   }
 
+  override get isOver(): boolean {
+    return this.#ended;
+  }
+
   enter(_section: Section | null, run: () => void): void {
     if (!this.#ended) enqueueTurn(this.frame, run);
   }
@@ -55,12 +60,12 @@ export class RequestContext extends IoContext {
     return undefined;
   }
 
-  hold(): void {
+  override hold(): void {
     this.#holds++;
   }
 
   // The handler has ended and its answer has left: call it once for the context itself, and once for each hold.
-  release(): void {
+  override release(): void {
     if (--this.#holds === 0) this.#endIfFree();
   }
 
@@ -97,16 +102,10 @@ export class RequestContext extends IoContext {
   }
 }
 
-let isContextValue: (value: unknown) => boolean;
-
 export class ExecutionContext {
   readonly #context: RequestContext;
   readonly #exports: () => unknown;
   declare props: unknown;
-
-  static {
-    isContextValue = (value) => typeof value === 'object' && value !== null && #context in value;
-  }
 
   constructor(token: symbol, context: RequestContext, props: unknown, exports: () => unknown) {
     if (token !== kInternal) throw new TypeError('Illegal constructor');
@@ -115,11 +114,17 @@ export class ExecutionContext {
     this.props = props;
   }
 
-  waitUntil(promise: unknown): void {
-    this.#context.addTask(promiseResolve(promise));
+  waitUntil(...args: [promise?: unknown]): void {
+    if (!(#context in this)) throw new TypeError(kIllegalInvocation);
+    if (args.length === 0) {
+      throw new TypeError("Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'.");
+    }
+    this.#context.addTask(promiseResolve(args[0]));
   }
 
-  passThroughOnException(): void {}
+  passThroughOnException(): void {
+    if (!(#context in this)) throw new TypeError(kIllegalInvocation);
+  }
 
   // Made on first look; an ordinary property from then on.
   get exports(): unknown {
@@ -135,8 +140,4 @@ setTag(ExecutionContext.prototype, 'ExecutionContext');
 
 export function makeExecutionContext(context: RequestContext, props: unknown, exports: () => unknown): ExecutionContext {
   return new ExecutionContext(kInternal, context, props, exports);
-}
-
-export function isExecutionContext(value: unknown): boolean {
-  return isContextValue(value);
 }

@@ -1,13 +1,13 @@
 // The module `cloudflare:workers` (spec 2.2) and its small neighbours.
 
-import { RpcPromise, RpcProperty, RpcStub, RpcTarget } from '../actor/rpc_values.ts';
+import { RpcStub } from '../actor/rpc_stub.ts';
+import { RpcPromise, RpcProperty, RpcTarget } from '../actor/rpc_values.ts';
 import { isDurableObjectState } from '../actor/state.ts';
 import { Fetcher } from '../actor/stubs.ts';
 import { flag } from '../web/compat.ts';
 import { AsyncLocalStorage } from '../web/host.ts';
 import { currentFrame } from '../web/io.ts';
 import { promiseResolve } from '../web/primordials.ts';
-import { isExecutionContext } from './context.ts';
 import { env } from './env.ts';
 import { workerExports } from './exports.ts';
 
@@ -17,7 +17,7 @@ export class DurableObject {
 
   constructor(ctx: unknown, bindings: unknown) {
     if (!isDurableObjectState(ctx)) {
-      throw new TypeError("Failed to construct 'DurableObject': constructor parameter 1 is not of type 'DurableObjectState'.");
+      throw new TypeError("Failed to construct 'DurableObjectBase': constructor parameter 1 is not of type 'DurableObjectState'.");
     }
     this.ctx = ctx;
     this.env = bindings;
@@ -25,14 +25,19 @@ export class DurableObject {
 }
 Object.defineProperty(DurableObject, 'length', { value: 0, configurable: true });
 
+// Any object will do: tests make entrypoints with a context of their own.
+function requireObject(value: unknown, position: number): void {
+  if ((typeof value === 'object' && value !== null) || typeof value === 'function') return;
+  throw new TypeError(`Failed to construct 'WorkerEntrypoint': constructor parameter ${position} is not of type 'Object'.`);
+}
+
 export class WorkerEntrypoint {
   ctx: unknown;
   env: unknown;
 
   constructor(ctx: unknown, bindings: unknown) {
-    if (!isExecutionContext(ctx)) {
-      throw new TypeError("Failed to construct 'WorkerEntrypoint': constructor parameter 1 is not of type 'ExecutionContext'.");
-    }
+    requireObject(ctx, 1);
+    requireObject(bindings, 2);
     this.ctx = ctx;
     this.env = bindings;
   }
@@ -45,6 +50,10 @@ export class WorkflowEntrypoint {
 }
 
 class ServiceStub {
+  constructor() {
+    throw new TypeError('Illegal constructor');
+  }
+
   static [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Fetcher;
   }
@@ -55,7 +64,6 @@ class ServiceStub {
 const overridden = new AsyncLocalStorage<{ env?: object; exports?: object }>();
 
 function proxyOver(current: () => object): object {
-  const refuse = (): boolean => false;
   return new Proxy({}, {
     get: (_target, key) => Reflect.get(current(), key),
     has: (_target, key) => Reflect.has(current(), key),
@@ -65,9 +73,10 @@ function proxyOver(current: () => object): object {
       if (descriptor !== undefined) descriptor.configurable = true;
       return descriptor;
     },
-    set: refuse,
-    defineProperty: refuse,
-    deleteProperty: refuse,
+    set: (_target, key, value) => Reflect.set(current(), key, value),
+    // What a proxy says it has defined has to be configurable, for its own target has nothing of it.
+    defineProperty: (_target, key, descriptor) => descriptor.configurable === true && Reflect.defineProperty(current(), key, descriptor),
+    deleteProperty: (_target, key) => Reflect.deleteProperty(current(), key),
   });
 }
 
@@ -76,15 +85,23 @@ const isImportable = !flag('disallow_importable_env');
 const importedEnv = proxyOver(() => overridden.getStore()?.env ?? (isImportable ? env() : {}));
 const importedExports = proxyOver(() => overridden.getStore()?.exports ?? workerExports());
 
+function requireFunction(method: string, position: number, run: unknown): void {
+  if (typeof run === 'function') return;
+  throw new TypeError(`Failed to execute '${method}' on 'EnvModule': parameter ${position} is not of type 'function'.`);
+}
+
 function withEnv<T>(replacement: object, run: () => T): T {
+  requireFunction('withEnv', 2, run);
   return overridden.run({ ...overridden.getStore(), env: replacement }, run);
 }
 
 function withExports<T>(replacement: object, run: () => T): T {
+  requireFunction('withExports', 2, run);
   return overridden.run({ ...overridden.getStore(), exports: replacement }, run);
 }
 
 function withEnvAndExports<T>(envReplacement: object, exportsReplacement: object, run: () => T): T {
+  requireFunction('withEnvAndExports', 3, run);
   return overridden.run({ env: envReplacement, exports: exportsReplacement }, run);
 }
 

@@ -2,13 +2,15 @@
 
 import { type FacetClass, registerFacetClass } from '../actor/facets.ts';
 import { makeNamespace } from '../actor/namespace.ts';
-import { makeCallableFetcher } from '../actor/stubs.ts';
-import { config } from '../web/host.ts';
+import { ObjectChannel } from '../actor/channel.ts';
+import { channels } from '../actor/rpc_refs.ts';
+import { Fetcher, makeCallableFetcher } from '../actor/stubs.ts';
+import { config, native } from '../web/host.ts';
 import type { ExportReport } from '../web/native.ts';
 import { SafeMap, getPrototypeOf, objectKeys, setTag } from '../web/primordials.ts';
 import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from './entrypoints.ts';
 import { actorClasses, env } from './env.ts';
-import { serviceChannel, serviceFetcher } from './service.ts';
+import { ServiceChannel, serviceChannel, serviceFetcher } from './service.ts';
 
 export interface Entrypoint {
   kind: ExportReport['kind'];
@@ -68,6 +70,9 @@ export function setMain(namespace: Record<string, unknown>): ExportReport[] {
     const { kind, handlers, isLegacy } = classify(value);
     reports.push({ name, kind, handlers });
     if (kind === 'entrypoint' || kind === 'handler-object') entrypoints.set(name, { kind, value });
+    // Any other function may be a class for facets.
+    const isPlainFunction = kind === 'other' && typeof value === 'function' && !extendsClass(value, WorkflowEntrypoint);
+    if (isPlainFunction) objectClasses.set(name, { className: name, userClass: value, isLegacy: true, env, props: {} });
     if (kind !== 'durable-object') continue;
     objectClasses.set(name, { className: name, userClass: value as Function, isLegacy, env, props: {} });
     actorClasses.forEach((actorClass) => {
@@ -108,6 +113,26 @@ function loopbackClass(facetClass: FacetClass, namespace: object | undefined): o
   return value;
 }
 
+// A copy of the props that `ctx.exports.X(options)` names.
+function propsOf(options: unknown): unknown {
+  const isObject = (value: unknown) => typeof value === 'object' || typeof value === 'function';
+  if (!isObject(options)) {
+    throw new TypeError("Failed to execute '(called as function)' on 'LoopbackServiceStub': parameter 1 is not of type 'Options'.");
+  }
+  const props = (options as { props?: unknown } | null)?.props;
+  if (props === undefined) return {};
+  if (!isObject(props) || props === null) {
+    throw new TypeError("Incorrect type for the 'props' field on 'Options': the provided value is not of type 'Object'.");
+  }
+  try {
+    return native.clone(props, 0);
+  } catch (error) {
+    // Stubs of services and objects are the only references that props may hold.
+    if (Object.values(props).some((value) => value instanceof Fetcher)) return props;
+    throw error;
+  }
+}
+
 let made: Record<string, unknown> | undefined;
 
 export function workerExports(): Record<string, unknown> {
@@ -121,9 +146,26 @@ export function workerExports(): Record<string, unknown> {
       });
       made[name] = loopbackClass(objectClasses.get(name)!, namespace);
     } else if (kind === 'entrypoint' || kind === 'handler-object') {
-      const withOptions = (options: unknown) => serviceFetcher(config.script, name, (options as { props?: unknown })?.props ?? {});
+      const withOptions = (options: unknown) => serviceFetcher(config.script, name, propsOf(options));
       made[name] = makeCallableFetcher(serviceChannel(config.script, name, {}), withOptions, 'LoopbackServiceStub');
+    } else if (objectClasses.has(name)) {
+      made[name] = loopbackClass(objectClasses.get(name)!, undefined);
     }
   }
   return made;
 }
+
+// Stubs of objects and entrypoints, passed to other isolates: by name.
+channels.describe = (channel) => {
+  if (channel instanceof ObjectChannel) return [0, ...channel.address];
+  const { script, target } = channel as ServiceChannel;
+  return [1, script, target.entrypoint, target.props];
+};
+channels.find = (described) => {
+  if (described[0] === 0) {
+    const [, ns, id, name] = described as [number, string, string, string | undefined];
+    return new ObjectChannel(ns, id, name, actorClasses.get(ns));
+  }
+  const [, script, entrypoint, props] = described as [number, string, string, unknown];
+  return serviceChannel(script, entrypoint, props);
+};

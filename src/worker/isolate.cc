@@ -118,8 +118,14 @@ Result<void> Isolate::start(const catalog::Snapshot& snapshot, Purpose purpose) 
   HF_TRY(environment_, js::Environment::create(dependencies.platform, shard_.loop(), dependencies.watchdog, options));
   environment_->setAfterNodeWork([this] { schedulePump(); });
   HF_TRY_VOID(startRuntime(snapshot, purpose));
-  environment_->forbidCodeGeneration();
+  bool evalAtStart = false;
+  environment_->enter([&] {
+    Local<Value> answer;
+    evalAtStart = callRuntime("allowsEvalAtStart", [](v8::Isolate*, auto&) {}).ToLocal(&answer) && answer->IsTrue();
+  });
+  if (!evalAtStart) environment_->forbidCodeGeneration();
   HF_TRY_VOID(startModules());
+  if (evalAtStart) environment_->forbidCodeGeneration();
   if (purpose == Purpose::kServe) schedulePump();
   return {};
 }
@@ -497,13 +503,6 @@ void Isolate::actorMessage(const ObjectKey& object, const std::string& name, con
     out.push_back(js::string(isolate, object.id.hex()));
     out.push_back(nameValue(isolate, name));
     out.push_back(value);
-  });
-}
-
-void Isolate::peerGone(IsolateAddress address) {
-  if (isSuspended()) return afterTurn([this, address] { peerGone(address); });
-  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
-    out.push_back(v8::Number::New(isolate, static_cast<double>(address)));
   });
 }
 

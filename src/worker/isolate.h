@@ -43,11 +43,13 @@ class Isolate final : public actor::DatabaseHost, public web::BindingHost {
   [[nodiscard]] const std::vector<ExportedName>& exports() const { return exports_; }
   [[nodiscard]] bool condemned() const { return condemned_; }
   [[nodiscard]] bool retired() const { return retired_; }
+  // Of one that is done.
+  [[nodiscard]] const char* whyGone() const;
 
   void fetch(FetchRequest request);
   void message(const Message& message);
   void actorMessage(const ObjectKey& object, const std::string& name, const Message& message);
-  void peerGone(IsolateAddress address);
+  void peerGone(const PeerGone& gone);
   void durable(const std::vector<actor::DurableCommit>& commits);
   void alarm(const ObjectKey& object, const std::string& name, WallMs scheduledAt, int retryCount);
   // A job of the store has ended.

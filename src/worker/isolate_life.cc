@@ -7,8 +7,30 @@
 
 namespace hf::worker {
 
-using v8::Local;
 using v8::Value;
+
+const char* Isolate::whyGone() const {
+  if (!condemned_) return "ended";
+  switch (environment_->condemned()) {
+    case js::Condemned::kCpu:
+      return "cpu";
+    case js::Condemned::kHeap:
+      return "memory";
+    default:
+      return "lost";
+  }
+}
+
+void Isolate::peerGone(const PeerGone& gone) {
+  if (isSuspended()) return afterTurn([this, gone] { peerGone(gone); });
+  tellRuntime("peerGone", [&](v8::Isolate* isolate, auto& out) {
+    v8::LocalVector<Value> namespaces(isolate);
+    for (const NamespaceId& ns : gone.namespaces) namespaces.push_back(js::string(isolate, ns.hex()));
+    out.push_back(v8::Number::New(isolate, static_cast<double>(gone.address)));
+    out.push_back(js::internalized(isolate, gone.why));
+    out.push_back(v8::Array::New(isolate, namespaces.data(), namespaces.size()));
+  });
+}
 
 void Isolate::codeUpdated(catalog::CodeUpdateMode mode, WallMs deadline) {
   retired_ = true;

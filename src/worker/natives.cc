@@ -76,7 +76,8 @@ struct Isolate::Natives {
   // --- structured clone
 
   static js::CloneMode modeOf(const Info& info, int index) {
-    return info[index].As<v8::Int32>()->Value() == 0 ? js::CloneMode::kStorage : js::CloneMode::kRpc;
+    constexpr js::CloneMode kModes[] = {js::CloneMode::kStorage, js::CloneMode::kRpc, js::CloneMode::kPlain};
+    return kModes[info[index].As<v8::Int32>()->Value()];
   }
 
   static void serialize(const Info& info) {
@@ -95,12 +96,16 @@ struct Isolate::Natives {
   }
 
   static void clone(const Info& info) {
+    const Local<v8::Context> context = info.GetIsolate()->GetCurrentContext();
     Local<Value> value;
-    if (self(info)
-            .serializer_->clone(info.GetIsolate()->GetCurrentContext(), info[0], modeOf(info, 1))
-            .ToLocal(&value)) {
-      info.GetReturnValue().Set(value);
+    if (!self(info).serializer_->clone(context, info[0], modeOf(info, 1)).ToLocal(&value)) return;
+    if (info[2]->IsFunction() && value->IsObject() &&
+        value.As<v8::Object>()
+            ->DefineOwnProperty(context, info[3].As<v8::Symbol>(), info[2], v8::DontEnum)
+            .IsNothing()) {
+      return;
     }
+    info.GetReturnValue().Set(value);
   }
 
   static void moduleValue(const Info& info) {
@@ -145,11 +150,18 @@ struct Isolate::Natives {
 
   // --- messages
 
+  // What a message of a result has beside the value.
+  static constexpr std::size_t kEnvelopeBytes = 64;
+
   static void send(const Info& info) {
     Isolate& isolate = self(info);
     const auto bytes =
-        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kRpc);
+        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kMessage);
     if (!bytes) return;
+    const bool isLimited = info[2]->IsTrue();
+    if (isLimited && bytes->size() > js::kRpcBytesMax + kEnvelopeBytes) {
+      return js::throwRangeError(info.GetIsolate(), "The message is too large.");
+    }
     isolate.shard_.send(static_cast<IsolateAddress>(info[0].As<v8::Number>()->Value()),
                         Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});
   }
@@ -161,7 +173,7 @@ struct Isolate::Natives {
       return js::throwResultError(info.GetIsolate(), {Errc::kNotFound, "Worker not found."});
     }
     const auto bytes =
-        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kRpc);
+        isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[3], js::CloneMode::kMessage);
     if (!bytes) return;
     isolate.shard_.sendToActor(object, info[2]->IsString() ? text(info, 2) : std::string(),
                                Message{.from = isolate.address_, .bytes = Bytes(bytes->begin(), bytes->end())});

@@ -3,10 +3,12 @@
 
 import { runAlarm } from '../actor/alarms.ts';
 import { actorMessage as receiveActorMessage, channelMessage, channelsPeerGone } from '../actor/channel.ts';
+import type { PeerEnd } from '../actor/rpc_messages.ts';
 import { evictLeastRecentlyUsed, retire, setQuietListener, superseded } from '../actor/container.ts';
 import '../actor/facets.ts';
 import { hostTimeout } from '../actor/host_timer.ts';
 import { actorHost } from '../actor/state.ts';
+import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
@@ -21,6 +23,7 @@ import { invoke, serviceMessage } from './service.ts';
 
 export { storageReply } from '../actor/bookmarks.ts';
 export { databaseFailed, durable } from '../actor/instance.ts';
+export { referenceCounts } from '../actor/rpc_target.ts';
 export { requestChunk, responseClosed, responseDrain } from '../web/exchange.ts';
 export { runTurn } from '../web/io.ts';
 export { describeException, setSourceMaps } from '../web/source_maps.ts';
@@ -29,8 +32,13 @@ export { setMain } from './exports.ts';
 
 const kCodeUpdated = 'Durable Object reset because its code was updated.';
 
-actorHost.exports = workerExports;
+if (flag('enable_ctx_exports')) actorHost.exports = workerExports;
 installGlobals();
+
+// Whether user code may compile text while its modules start; afterwards it never may.
+export function allowsEvalAtStart(): boolean {
+  return flag('allow_eval_during_startup');
+}
 
 export function builtinModule(specifier: string): Record<string, unknown> | undefined {
   return cloudflareModule(specifier) ?? nodeModule(specifier);
@@ -89,8 +97,8 @@ export function actorMessage(from: number, ns: string, id: string, name: string 
   receiveActorMessage(from, actorClasses.get(ns), id, name, value);
 }
 
-export function peerGone(address: number): void {
-  channelsPeerGone(address);
+export function peerGone(address: number, why: PeerEnd, namespaces: string[]): void {
+  channelsPeerGone(address, why, namespaces);
 }
 
 export function alarm(ns: string, id: string, name: string | undefined, scheduledTime: number, retryCount: number): void {

@@ -3,26 +3,23 @@
 
 import { unlendBody } from '../actor/bodies.ts';
 import {
-  type Channel,
-  type Outgoing,
-  RemoteReply,
-  type Reply,
-  answerError,
   answerResponse,
-  answerValue,
   kNoFetchHandler,
   requestFromMessage,
   requestHere,
   requestMessage,
   wantsUpgrade,
 } from '../actor/calls.ts';
-import { awaitAnswer, dropAnswer } from '../actor/channel.ts';
 import { MessageKind, type RequestMessage } from '../actor/messages.ts';
-import { callHandlerObject, callMember, findMember } from '../actor/rpc.ts';
+import { callMember, findMember, useHandlerObject } from '../actor/rpc.ts';
+import { Incoming, RemoteReply, type Reply, answerError, answerValue, settle } from '../actor/rpc_incoming.ts';
+import { IsolatePlace, argumentsFromWire, awaitAnswer, dropAnswer, packedMessage } from '../actor/rpc_messages.ts';
+import type { Arguments, Channel, Outgoing } from '../actor/rpc_outgoing.ts';
+import type { WireRefs } from '../actor/rpc_pack.ts';
 import { type Fetcher, makeFetcher } from '../actor/stubs.ts';
 import { errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
-import { promiseResolve, promiseThen, reflectConstruct } from '../web/primordials.ts';
+import { reflectConstruct } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Request } from '../web/request.ts';
 import { RequestContext, makeExecutionContext } from './context.ts';
@@ -39,7 +36,8 @@ export interface Target {
 // What a handler is called on, and how.
 export interface Invocation {
   fetch(request: Request): unknown;
-  call(path: readonly string[], args: unknown[] | undefined): unknown;
+  // `args` undefined: a property is read.
+  call(path: readonly string[], args: () => unknown[] | undefined): unknown;
 }
 
 // A fresh instance of a class, or the handlers of an object. In a turn of `context`. Throws what the constructor throws.
@@ -59,8 +57,9 @@ export function invoke(target: Target, context: RequestContext): Invocation {
         if (typeof handler !== 'function') throw new Error(kNoFetchHandler);
         return handler.call(instance, request);
       },
-      call: (path, args) => {
+      call: (path, takeArguments) => {
         const member = findMember(instance, path);
+        const args = takeArguments();
         return args === undefined ? member.fn : callMember(member, path, args);
       },
     };
@@ -72,70 +71,97 @@ export function invoke(target: Target, context: RequestContext): Invocation {
       if (typeof handler !== 'function') throw new Error(kNoFetchHandler);
       return handler.call(object, request, env(), ctx);
     },
-    call: (path, args) => callHandlerObject(object, path, args ?? [], env(), ctx),
+    call: (path, takeArguments) => useHandlerObject(object, path, takeArguments(), env(), ctx),
   };
 }
 
-// One call of a stateless entrypoint, in a context of its own.
-function serve(target: Target, reply: Reply, path: readonly string[], args: unknown[] | undefined, request: Request | undefined): void {
-  const context = new RequestContext();
-  const served = { ended: (): void => context.release() };
-  const threw = (error: unknown): void => {
-    // The caller gets a copy without this stack.
-    reportException(request === undefined ? `rpc ${path.join('.')}` : 'fetch', error, '');
-    answerError(reply, context, errorToData(error), served);
-  };
-  const returned = (value: unknown): void => {
-    if (request === undefined) answerValue(reply, context, value, served);
-    else answerResponse(reply, context.frame, value, wantsUpgrade(request), served);
-  };
-  context.enter(null, () => {
+// One call of a stateless entrypoint, in a context of its own: it lives as long as somebody holds what the call gave out.
+class ServiceCall extends Incoming {
+  readonly #target: Target;
+  readonly #request: Request | undefined;
+  readonly #context = new RequestContext();
+
+  constructor(target: Target, reply: Reply, path: readonly string[], args: Arguments, request: Request | undefined) {
+    super(reply, path, args);
+    this.#target = target;
+    this.#request = request;
+    this.#context.holdsStubs = true;
+  }
+
+  start(): void {
+    this.#context.enter(null, () => this.#run());
+  }
+
+  ended(): void {
+    this.#context.release();
+  }
+
+  #run(): void {
+    const { frame } = this.#context;
+    const threw = (error: unknown): void => {
+      // The caller gets a copy without this stack.
+      reportException(this.#request === undefined ? `rpc ${this.path.join('.')}` : 'fetch', error, '');
+      answerError(this, this.#context, errorToData(error));
+    };
     let result: unknown;
     try {
-      const invocation = invoke(target, context);
-      result = request === undefined ? invocation.call(path, args) : invocation.fetch(request);
+      const invocation = invoke(this.#target, this.#context);
+      if (this.#request === undefined) result = invocation.call(this.path, () => this.arguments(frame));
+      else result = invocation.fetch(this.#request);
     } catch (error) {
       threw(error);
       return;
     }
-    promiseThen(promiseResolve(result), returned, threw);
-  });
+    settle(
+      result,
+      (value) => {
+        if (this.#request === undefined) answerValue(this, frame, value);
+        else answerResponse(this, frame, value, wantsUpgrade(this.#request));
+      },
+      threw,
+    );
+  }
 }
 
-class ServiceChannel implements Channel {
+export class ServiceChannel implements Channel {
   lastName: string | undefined = undefined;
   lastProperty: unknown = undefined;
-  readonly #script: string;
-  readonly #target: Target;
+  readonly script: string;
+  readonly target: Target;
 
   constructor(script: string, target: Target) {
-    this.#script = script;
-    this.#target = target;
+    this.script = script;
+    this.target = target;
   }
 
   dispatch(call: Outgoing): void {
     const { request } = call;
     let address: number = config.address;
-    if (this.#script !== config.script) {
-      address = native.scriptAddress(this.#script);
+    if (this.script !== config.script) {
+      address = native.scriptAddress(this.script);
       if (address === 0) return call.threw(new Error(kNotFound));
     }
     if (address === config.address) {
-      serve(this.#target, call, call.path, call.args, request === undefined ? undefined : requestHere(request, call.frame));
+      const incoming = request === undefined ? undefined : requestHere(request, call.frame);
+      const served = new ServiceCall(this.target, call, call.path, call.takeArguments(), incoming);
+      call.serving = served;
+      served.start();
       return;
     }
     const answer = awaitAnswer(call, address, undefined);
-    const message = request === undefined ? undefined : requestMessage(request, call.frame);
-    try {
-      native.send(
-        address,
-        message === undefined
-          ? [MessageKind.serviceCall, answer, this.#target, call.path, call.args]
-          : [MessageKind.serviceFetch, answer, this.#target, message],
+    if (request === undefined) {
+      call.place = new IsolatePlace(address);
+      packedMessage(answer, call, (args, refs) =>
+        native.send(address, [MessageKind.serviceCall, answer, this.target, call.path, args, refs]),
       );
+      return;
+    }
+    const message = requestMessage(request, call.frame);
+    try {
+      native.send(address, [MessageKind.serviceFetch, answer, this.target, message]);
     } catch (error) {
       dropAnswer(answer);
-      if (message !== undefined) unlendBody(message[4]);
+      unlendBody(message[4]);
       call.threw(error);
     }
   }
@@ -152,15 +178,19 @@ export function serviceFetcher(script: string, entrypoint: string, props: unknow
 // A message from another isolate to an entrypoint here. False: it is about something else.
 export function serviceMessage(from: number, message: readonly unknown[]): boolean {
   if (message[0] === MessageKind.serviceCall) {
-    const [, answer, target, path, args] = message as [number, number, Target, string[], unknown[] | undefined];
-    serve(target, new RemoteReply(from, answer), path, args, undefined);
+    const [, answer, target, path, args, refs] = message as [
+      number, number, Target, string[], unknown[] | undefined, WireRefs | undefined,
+    ];
+    const reply = new RemoteReply(from, answer);
+    const call = new ServiceCall(target, reply, path, argumentsFromWire(args, refs, from), undefined);
+    reply.serve(call);
+    call.start();
     return true;
   }
   if (message[0] === MessageKind.serviceFetch) {
     const [, answer, target, request] = message as [number, number, Target, RequestMessage];
-    serve(target, new RemoteReply(from, answer), [], undefined, requestFromMessage(request, from));
+    new ServiceCall(target, new RemoteReply(from, answer), [], undefined, requestFromMessage(request, from)).start();
     return true;
   }
   return false;
 }
-

@@ -218,6 +218,10 @@ void Shard::free(IsolateAddress address) {
   if (!it->second->isDone()) return;  // it was, and has got more to do since: its next pump asks again
   const std::unique_ptr<Isolate> isolate = std::move(it->second);
   isolates_.erase(it);
+  PeerGone gone{.address = address, .why = isolate->whyGone(), .namespaces = {}};
+  for (const auto& [id, ns] : snapshot_->namespaces) {
+    if (ns.script == isolate->version().scriptName) gone.namespaces.push_back(id);
+  }
   std::erase_if(byVersion_, [&](const auto& entry) { return entry.second == address; });
   // One that was terminated for what it computed would be so again, and for ever if that did not count.
   const auto outcome = isolate->condemned() ? actor::AlarmOutcome::kRetry : actor::AlarmOutcome::kRetryUncounted;
@@ -226,15 +230,15 @@ void Shard::free(IsolateAddress address) {
   }
   for (unsigned i = 0; i < group_.servingCount(); i++) {
     Shard* peer = &group_.shard(i);
-    peer->loop().post([peer, address] { peer->onPeerGone(address); });
+    peer->loop().post([peer, gone] { peer->onPeerGone(gone); });
   }
 }
 
-void Shard::onPeerGone(IsolateAddress address) {
+void Shard::onPeerGone(const PeerGone& gone) {
   std::vector<IsolateAddress> present;
   for (const auto& [own, isolate] : isolates_) present.push_back(own);
   for (const IsolateAddress own : present) {
-    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(address);
+    if (const auto it = isolates_.find(own); it != isolates_.end()) it->second->peerGone(gone);
   }
 }
 
@@ -315,7 +319,7 @@ void Shard::deliver(IsolateAddress to, Message message) {
   Shard* sender = &group_.shard(actor::shardOfAddress(message.from));
   sender->loop().post([sender, from = message.from, to] {
     if (const auto waiting = sender->isolates_.find(from); waiting != sender->isolates_.end())
-      waiting->second->peerGone(to);
+      waiting->second->peerGone({.address = to, .why = "lost", .namespaces = {}});
   });
 }
 

@@ -45,6 +45,13 @@ struct Message {
   Bytes bytes;
 };
 
+// An isolate that is no more.
+struct PeerGone {
+  IsolateAddress address = 0;
+  const char* why = "lost";             // as Runtime.peerGone has it
+  std::vector<NamespaceId> namespaces;  // of its script
+};
+
 // A sleeping object with open sockets, between the isolates of two versions of its script.
 struct Handover {
   std::string name;
@@ -114,7 +121,7 @@ class Shard final : public ledger::DurabilityListener {
   void dispose(IsolateAddress address);
 
   void scheduleAlarm(storage::ScheduledAlarm alarm);
-  void onPeerGone(IsolateAddress address);
+  void onPeerGone(const PeerGone& gone);
 
   void onDurable(ledger::Position durable) override;
   void onPoisoned(const Error& why) override;

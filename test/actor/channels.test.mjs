@@ -119,7 +119,7 @@ function other({ WorkerEntrypoint }) {
       async simple(arg, env, ctx) {
         return ['simple', arg, Object.keys(env), typeof ctx.waitUntil];
       },
-      async wrong(arg) {},
+      async wrong(arg, more, env, ctx) {},
     },
     Named: class extends WorkerEntrypoint {
       add(a, b) {
@@ -184,20 +184,6 @@ both('what may be reached', async (name) => {
       7, 2, { name: 'TypeError', message: '"property" is not a function.', remote: true }, missing('nope'), false,
       { name: 'TypeError', message: 'The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module "cloudflare:workers".', remote: true },
       { name: 'Error', message: 'Handler does not export a fetch() function.', remote: true },
-    ],
-  );
-});
-
-both('what cannot be passed yet is named', async (name) => {
-  const notYet = (what, remote) => ({ name: 'DataCloneError', message: `${what} cannot be passed over RPC by this version of Holdfast yet.`, code: 25, ...(remote ? { remote } : {}) });
-  assert.deepEqual(
-    await run(name, `const s = stub(); return [await t(() => s.echo(() => 1)), await t(() => s.echo({ a: [new ReadableStream()] })), await t(() => s.echo(s)), await t(() => s.echo(env.OTHER)),
-      await t(() => s.fn()), await t(() => s.target()), await t(() => s.stream()), await t(() => s.echo(new (class Foo {})())), await t(() => s.note)]`),
-    [
-      notYet('A function'), notYet('A ReadableStream'), notYet('A Durable Object stub'), notYet('A service stub'),
-      notYet('A function', true), notYet('An RpcTarget', true), notYet('A ReadableStream', true),
-      { name: 'DataCloneError', message: 'Could not serialize object of type "Foo". This type does not support serialization.', code: 25 },
-      notYet('A function', true),
     ],
   );
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sleep, start, until } from './harness.mjs';
 
-function main({ DurableObject, WorkerEntrypoint, WorkflowEntrypoint, RpcTarget, RpcStub, env: importedEnv, exports: importedExports, waitUntil, withEnv }) {
+function main({ DurableObject, WorkerEntrypoint, WorkflowEntrypoint, RpcTarget, env: importedEnv, exports: importedExports, waitUntil, withEnv }) {
   const t = async (f) => {
     try {
       return await f();
@@ -63,7 +63,7 @@ function main({ DurableObject, WorkerEntrypoint, WorkflowEntrypoint, RpcTarget, 
           }
           case '/ctx':
             return Response.json([Object.keys(this).sort(), Object.keys(this.ctx.exports).sort(), this.ctx.props, this.ctx.passThroughOnException() ?? null, await room.look(), await (await this.ctx.exports.Entry.fetch('http://e/x')).text(),
-              (await this.ctx.exports.Room.getByName('room').look())[1], await t(() => new DurableObject({}, {})), await t(() => new RpcStub({})), await t(() => new (class extends WorkflowEntrypoint {})())]);
+              (await this.ctx.exports.Room.getByName('room').look())[1], await t(() => new DurableObject({}, {})), await t(() => new (class extends WorkflowEntrypoint {})())]);
           case '/wait': {
             this.ctx.waitUntil(scheduler.wait(20).then(() => done.push('waited')));
             waitUntil(scheduler.wait(10).then(() => done.push('imported')));
@@ -133,8 +133,8 @@ test('env: the argument, the import, and withEnv', async () => {
   const [entries, text, atTop, weak, other, names, assigned] = await isolate.json('/env');
   assert.deepEqual(entries, [['Room', 'namespace'], ['TEXT', 'hello'], ['JSON', { a: [1] }], ['DATA', 'the module'], ['VERSION', { id: 'v1', tag: '', timestamp: '' }]]);
   assert.deepEqual([text, atTop, weak, other], ['hello', { text: 'hello', wait: 'Disallowed operation called within global scope' }, 1, 'other']);
-  assert.deepEqual(names, ['Entry', 'OldStyle', 'Room', 'default']);
-  assert.equal(assigned[0], 'TypeError');
+  assert.deepEqual(names, ['Entry', 'OldStyle', 'Room', 'default', 'helper']);
+  assert.equal(assigned, null);
 });
 
 test('a secret key is a CryptoKey that cannot be read', async () => {
@@ -142,11 +142,10 @@ test('a secret key is a CryptoKey that cannot be read', async () => {
 });
 
 test('ctx of entrypoints and objects', async () => {
-  const names = ['Entry', 'OldStyle', 'Room', 'default'];
+  const names = ['Entry', 'OldStyle', 'Room', 'default', 'helper'];
   assert.deepEqual(await isolate.json('/ctx'), [
-    ['ctx', 'env'], names, {}, null, [['ctx', 'env'], 'room', {}, ['Room', 'OldStyle', 'Entry', 'default'], 'object', null], 'entry http://e/x', 'room',
-    ['TypeError', "Failed to construct 'DurableObject': constructor parameter 1 is not of type 'DurableObjectState'."],
-    ['Error', 'RpcStub is not supported by this version of Holdfast yet.'],
+    ['ctx', 'env'], names, {}, null, [['ctx', 'env'], 'room', {}, ['Room', 'OldStyle', 'helper', 'Entry', 'default'], 'object', null], 'entry http://e/x', 'room',
+    ['TypeError', "Failed to construct 'DurableObjectBase': constructor parameter 1 is not of type 'DurableObjectState'."],
     ['Error', 'Workflows are not supported by Holdfast yet.'],
   ]);
 });

@@ -4,6 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { DatabaseSync } from 'node:sqlite';
 import { deserialize, serialize, setFlagsFromString } from 'node:v8';
+import { types } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { createHmac, createHash, randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -114,6 +115,8 @@ class CloneError extends DOMException {
   }
 }
 function checkCloneable(value, seen = new Set()) {
+  // As in C++: nothing runs user code, and errors are left to who asks.
+  if (types.isProxy(value) || Error.isError(value)) throw new CloneError('needs a walk');
   if (typeof value === 'function') throw new CloneError(`${String(value)} could not be cloned.`);
   if (typeof value === 'symbol') throw new CloneError(`${String(value)} could not be cloned.`);
   if (typeof value !== 'object' || value === null || seen.has(value)) return;
@@ -125,7 +128,10 @@ function checkCloneable(value, seen = new Set()) {
   if (Object.getPrototypeOf(value) !== Object.prototype) {
     throw new CloneError(`Could not serialize object of type "${value.constructor?.name ?? 'Object'}". This type does not support serialization.`);
   }
-  for (const key of Object.keys(value)) checkCloneable(value[key], seen);
+  for (const key of Object.keys(value)) {
+    if (!('value' in Object.getOwnPropertyDescriptor(value, key))) throw new CloneError('needs a walk');
+    checkCloneable(value[key], seen);
+  }
 }
 const copy = structuredClone;
 
@@ -180,9 +186,16 @@ const native = {
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   },
   deserialize: (bytes) => deserialize(new Uint8Array(bytes)),
-  clone: (value, mode) => {
-    if (mode === 1) checkCloneable(value);
-    return copy(value);
+  clone: (value, mode, hidden, key) => {
+    if (mode === 0) return copy(value);
+    try {
+      checkCloneable(value);
+    } catch (error) {
+      if (mode === 2) return undefined;
+      throw error;
+    }
+    const made = copy(value);
+    return hidden === undefined || typeof made !== 'object' || made === null ? made : Object.defineProperty(made, key, { value: hidden, writable: true, configurable: true });
   },
   moduleValue: (part) => part,
 
@@ -508,7 +521,7 @@ parentPort.on('message', (command) => {
       failCommits = command.on;
       break;
     case 'peerGone':
-      runtime.peerGone(command.address);
+      runtime.peerGone(command.address, command.why ?? 'lost', config.bindings.map(({ ns }) => ns));
       break;
     case 'codeUpdated':
       runtime.codeUpdated(command.mode, command.deadline);
@@ -527,6 +540,10 @@ parentPort.on('message', (command) => {
       break;
     case 'activity':
       post({ kind: 'answer', ask: command.ask, value: runtime.activity() });
+      break;
+    case 'references':
+      collect();
+      post({ kind: 'answer', ask: command.ask, value: { ...runtime.referenceCounts(), heap: process.memoryUsage().heapUsed } });
       break;
   }
   pump();

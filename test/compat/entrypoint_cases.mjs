@@ -90,7 +90,7 @@ const definitions = {
     main: async ({ ctx }) => [await ctx.exports.Calls.add(1, 2), await ctx.exports.Calls.props(), await (await ctx.exports.Calls.fetch('http://x/e')).text(), await ctx.exports.handlers.one('h')],
   },
   'exports: an entrypoint with props': {
-    main: ({ ctx }) =>
+    main: ({ ctx, env }) =>
       briefs(
         () => ctx.exports.Calls({ props: { a: 1, when: new Date(5), map: new Map([[1, 2]]) } }).props(),
         () => ctx.exports.Calls({}).props(),
@@ -99,13 +99,13 @@ const definitions = {
         () => ctx.exports.Calls({ props: 5 }).props(),
         () => ctx.exports.Calls({ props: { f: () => 1 } }).props(),
         () => ctx.exports.Calls({ props: [1] }).props(),
+        () => ctx.exports.Calls({ props: { service: env.CALLS, object: env.RPC.getByName('in props') } }).props(),
         () => ctx.exports.Calls(null).props(),
         () => ctx.exports.Calls({ props: { p: 1 } }).add(1, 2),
         async () => (await ctx.exports.Calls({ props: { p: 1 } }).fetch('http://x/p')).text(),
         () => look(ctx.exports.Calls({ props: {} })),
         () => shape(ctx.exports.Calls({ props: {} })),
         () => ctx.exports.Calls({ props: {} })({ props: {} }),
-        () => new ctx.exports.Calls({ props: {} }),
       ),
   },
   'exports: a stub with props as an argument': {

@@ -1,5 +1,6 @@
 // Both runtimes, the same module, the same cases. Prints one line per case; `--only TEXT` runs the cases that contain it;
-// `--reference` shows workerd's answers alone; `--quiet` prints only what is wrong; `--serial` runs one case at a time.
+// `--reference` shows workerd's answers alone; `--quiet` prints only what is wrong; `--serial` runs one case at a time;
+// `--pending` shows what the pending cases lack.
 import { readdir, readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Workerd } from '../support/workerd.mjs';
@@ -131,10 +132,21 @@ export function verdict(name, reference, ours) {
   return isDeepStrictEqual(ours, wanted[1]) ? 'wanted difference' : 'DIFFERENT';
 }
 
-function print({ name, result, expected, ours }, quiet) {
+// The places where two answers part: [path, workerd's, ours].
+function partings(expected, ours, path = '') {
+  if (isDeepStrictEqual(expected, ours)) return [];
+  const isOpen = (value) => typeof value === 'object' && value !== null;
+  if (!isOpen(expected) || !isOpen(ours) || Array.isArray(expected) !== Array.isArray(ours)) return [[path, expected, ours]];
+  const keys = new Set([...Object.keys(expected), ...Object.keys(ours)]);
+  return [...keys].flatMap((key) => partings(expected[key], ours[key], `${path}.${key}`));
+}
+
+function print({ name, result, expected, ours }, { quiet, showPending }) {
   if (result === 'workerd') console.log(`${name}: ${JSON.stringify(expected)}`);
-  else if (kBad.has(result)) console.log(`${result}: ${name}\n  workerd:  ${JSON.stringify(expected)}\n  holdfast: ${JSON.stringify(ours)}`);
-  else if (!quiet) console.log(`${result}: ${name}`);
+  else if (kBad.has(result) || (showPending && result === 'pending')) {
+    console.log(`${result}: ${name}`);
+    for (const [path, theirs, mine] of partings(expected, ours)) console.log(`  ${path}\n    workerd:  ${JSON.stringify(theirs)}\n    holdfast: ${JSON.stringify(mine)}`);
+  } else if (!quiet) console.log(`${result}: ${name}`);
 }
 
 async function main(args) {
@@ -150,7 +162,7 @@ async function main(args) {
   for (const name of names) {
     const run = compare(name, reference, holdfast).then((outcome) => {
       counts.set(outcome.result, (counts.get(outcome.result) ?? 0) + 1);
-      print(outcome, args.includes('--quiet'));
+      print(outcome, { quiet: args.includes('--quiet'), showPending: args.includes('--pending') });
       running.delete(run);
     });
     running.add(run);

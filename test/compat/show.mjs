@@ -54,6 +54,7 @@ export function lookAtError(error, inner = (v) => look(v)) {
   for (const key of Object.getOwnPropertyNames(error)) {
     if (!['stack', 'message', 'name'].includes(key)) out[key] = inner(error[key], key);
   }
+  if (error instanceof DOMException) out.code = error.code; // an own property of workerd's
   return out;
 }
 

@@ -42,7 +42,7 @@ test('causes cross, also those that are no errors, and rings end', () => {
   const back = across(new Error('outer', { cause: new RangeError('inner', { cause: { plain: 1 } }) }));
   assert.deepEqual([back.cause.constructor, back.cause.message, back.cause.cause], [RangeError, 'inner', { plain: 1 }]);
   assert.equal(back.cause.remote, undefined);
-  assert.equal(Object.keys(back).includes('cause'), false);
+  assert.equal(Object.keys(back).includes('cause'), true); // as in workerd
   const ring = new Error('ring');
   ring.cause = ring;
   assert.equal(across(ring).message, 'ring');
