@@ -541,7 +541,7 @@ function dispatchIncoming(state: SocketState, event: Incoming): void {
     case 'message': {
       const { data } = event;
       const asBlob = typeof data !== 'string' && state.binaryType === 'blob';
-      fire(state.ws, new MessageEvent('message', { data: asBlob ? new (nodeBlob().Blob)([data as ArrayBuffer]) : data }));
+      fire(state.ws, new MessageEvent('message', { origin: null, data: asBlob ? new (nodeBlob().Blob)([data as ArrayBuffer]) : data }));
       return;
     }
     case 'close':
