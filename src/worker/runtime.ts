@@ -12,7 +12,6 @@ import { flag } from '../web/compat.ts';
 import { failure } from '../web/errors.ts';
 import { requestFromExchange, sendError, sendResponse, watchClient } from '../web/exchange.ts';
 import { installGlobals } from '../web/globals.ts';
-import { flag } from '../web/compat.ts';
 import { native } from '../web/host.ts';
 import { nodeModule } from '../web/node_modules.ts';
 import { promiseResolve, promiseThen } from '../web/primordials.ts';
