@@ -179,8 +179,7 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
   // After the caller's output gate.
   leave(channel: Channel): void {
     const { context } = this.frame;
-    if (channel.within === context) this.isWithin = true;
-    if (this.isWithin || outputIsOpen(context)) {
+    if (outputIsOpen(context) || channel.within === context) {
       channel.dispatch(this);
       return;
     }

@@ -24,7 +24,7 @@ export class MessageEvent extends NativeEvent {
   constructor(type: string, init: MessageEventInit = {}) {
     super(type, init);
     this.#data = init.data === undefined ? null : init.data;
-    this.#origin = init.origin ?? '';
+    this.#origin = init.origin === undefined ? '' : init.origin;
     this.#lastEventId = init.lastEventId ?? '';
     this.#source = init.source ?? null;
     this.#ports = init.ports ?? [];

@@ -3,6 +3,7 @@
 import { alarmCases } from './alarm_cases.mjs';
 import { gateCases } from './gate_cases.mjs';
 import { lifeCases } from './life_cases.mjs';
+import { networkCases } from './network_cases.mjs';
 import { rpcCases } from './rpc_cases.mjs';
 import { storageCases } from './storage_cases.mjs';
 import { webSocketCases } from './websocket_cases.mjs';
@@ -781,5 +782,6 @@ export const cases = {
   ...gateCases,
   ...lifeCases,
   ...webSocketCases,
+  ...networkCases,
   ...alarmCases,
 };

@@ -1,5 +1,6 @@
 // Where Holdfast is meant to differ from the workerd binary: case name -> [reason, what Holdfast answers].
 // A case listed here fails when Holdfast no longer differs in this way, so that the table stays true.
+import { networkDifferences } from './network_differences.mjs';
 import { stageDifferences } from './stage_differences.mjs';
 import { storageDifferences } from './storage_differences.mjs';
 
@@ -9,6 +10,7 @@ const noTransactions =
 export const differences = {
   ...storageDifferences,
   ...stageDifferences,
+  ...networkDifferences,
   'id: get refuses an id of another namespace': [
     'workerd makes a stub that no call can succeed with; we say at once what is wrong, with the text of idFromString()',
     { value: { error: { name: 'TypeError', message: 'Durable Object ID is not valid for this namespace.' } } },

@@ -179,3 +179,11 @@ export class ReturnsOther extends DurableObject {
     return 2;
   }
 }
+
+// The request of a case's client (clients.mjs): the object that the query begins with, or its notes.
+export async function serveClient(test, env, name, request) {
+  const [object, rest] = new URL(request.url).search.slice(1).split('/');
+  const stub = env.STAGE.getByName(`${name}#${decodeURIComponent(object)}`);
+  if (rest === 'notes') return Response.json(await stub.notes());
+  return test.serve === undefined ? stub.fetch(request) : test.serve({ env, stub, name, request });
+}

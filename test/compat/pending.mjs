@@ -11,6 +11,7 @@ export const pending = {
   'websocket close: in the close handler, with code, reason, and send': hibernatedClose,
   'websocket close: hibernatable, the client closes': hibernatedClose,
   'websocket events: arguments and this': hibernatedClose,
+  "network: hibernatable, the client's close codes": hibernatedClose,
   'websocket response: passed on by another object, as it is and copied': hibernatedClose,
   'websocket: plain, an exception in a handler leaves the socket open': throwingListener,
   'websocket: half-open, an exception in a handler leaves the socket open': throwingListener,
@@ -18,7 +19,6 @@ export const pending = {
   'websocket auto-response: answered without an event, with a time': 'auto-responses overtake the events of earlier messages',
   'abort: nothing runs after it': 'code after abort() runs on, and finally blocks',
   'abort: a response body under way': 'a body that is cut by a reset does not say why',
-  'ctx: members can be overwritten': 'facets',
 
   'entrypoint: props are a copy for each call': rpc,
   'entrypoint: shape of a service binding': rpc,
@@ -285,7 +285,6 @@ export const pending = {
   'id: the constructor and wrong receivers': rpc,
   'id: newUniqueId options': rpc,
   'namespace: get with wrong arguments': rpc,
-  'namespace: jurisdiction() without one': rpc,
   'stub: descriptors, symbols and deletion': rpc,
   'rpc value: 32 MiB of many parts': rpc,
   'stub: prototype chain': rpc,

@@ -5,6 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Workerd } from '../support/workerd.mjs';
 import { cases } from './cases.mjs';
+import { runClient } from './clients.mjs';
 import { differences } from './differences.mjs';
 import { pending } from './pending.mjs';
 import { stageClasses } from './stage.mjs';
@@ -78,6 +79,7 @@ export async function startReference(names = Object.keys(cases)) {
   );
   const byScript = new Map(started);
   return {
+    port: (name) => byScript.get(deploymentOf(cases[name]).script).port,
     fetch: (name) => byScript.get(deploymentOf(cases[name]).script).fetch(`/${encodeURIComponent(name)}`),
     [Symbol.asyncDispose]: async () => void (await Promise.all(started.map(([, workerd]) => workerd[Symbol.asyncDispose]()))),
   };
@@ -110,13 +112,24 @@ async function within(limitMs, promise) {
   return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+async function askReference(name, reference) {
+  if (cases[name].client === undefined) return await answerOf(await reference.fetch(name));
+  return await runClient(cases[name], name, reference.port(name), 'reference.test');
+}
+
+async function askHoldfast(name, holdfast) {
+  const { script } = deploymentOf(cases[name]);
+  if (cases[name].client !== undefined) return await runClient(cases[name], name, holdfast.port, `${script}.test:${holdfast.port}`);
+  const { status, text } = await holdfast.fetch(script, `/${encodeURIComponent(name)}`);
+  return await answerOf({ status, text: () => text });
+}
+
 // What a case gave: {name, result, expected, ours}; `result` is one of kBad, or a word for what is well.
 export async function compare(name, reference, holdfast) {
   const { alone, limitMs = kLimitMs } = cases[name];
-  const path = `/${encodeURIComponent(name)}`;
   const [expected, ours] = await Promise.all([
-    alone === undefined ? within(limitMs, reference.fetch(name).then(answerOf)) : { value: alone[1] },
-    holdfast && within(limitMs, holdfast.fetch(deploymentOf(cases[name]).script, path).then(({ status, text }) => answerOf({ status, text: () => text }))),
+    alone === undefined ? within(limitMs, askReference(name, reference)) : { value: alone[1] },
+    holdfast && within(limitMs, askHoldfast(name, holdfast)),
   ]);
   return { name, expected, ours, result: holdfast ? verdict(name, expected, ours) : 'workerd' };
 }

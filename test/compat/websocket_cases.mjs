@@ -61,7 +61,7 @@ async function connect(stub, path = '', options = undefined) {
 }
 
 // A server's end for each way of accepting. Its parts note what they see.
-function serve(ctx, self, accept) {
+export function serve(ctx, self, accept) {
   const [client, server] = pair();
   if (accept === 'hibernatable') {
     ctx.acceptWebSocket(server);
@@ -69,13 +69,13 @@ function serve(ctx, self, accept) {
     server.accept(accept === 'half-open' ? { allowHalfOpen: true } : undefined);
     server.binaryType = 'arraybuffer';
     server.addEventListener('message', (event) => answer(self, server, event.data));
-    server.addEventListener('close', (event) => self.journal.push(`close ${event.code} ${event.reason} ${event.wasClean} readyState=${server.readyState}`));
+    server.addEventListener('close', (event) => self.journal.push(`close ${event.code} ${event.reason} ${event.wasClean}${event.wasClean ? ` readyState=${server.readyState}` : ''}`));
   }
   self.server = server;
   return new Response(null, { status: 101, webSocket: client });
 }
 // Messages say what the server is to do.
-function answer(self, ws, message) {
+export function answer(self, ws, message) {
   if (typeof message !== 'string') {
     self.journal.push(`message ${data(message)}`);
     ws.send(message);
@@ -389,7 +389,7 @@ alone('websocket: events made by hand', () => {
   const bare = new CloseEvent('close');
   const message = new MessageEvent('message', { data: 5 });
   const error = new ErrorEvent('error', { message: 'm', error: 1, filename: 'f', lineno: 2, colno: 3 });
-  return [[close.code, close.reason, close.wasClean], [bare.code, bare.reason, bare.wasClean], [message.data, message.type], [error.message, error.error, error.filename, error.lineno, error.colno], outcomes(() => new MessageEvent('message').data, () => new CloseEvent().type, () => new ErrorEvent('error').message)];
+  return [[close.code, close.reason, close.wasClean], [bare.code, bare.reason, bare.wasClean], [message.data, message.type], [error.message, error.error, error.filename, error.lineno, error.colno], outcomes(() => new MessageEvent('message').data, () => new MessageEvent('message').origin, () => new MessageEvent('message', { origin: 'o' }).origin, () => new MessageEvent('message', { data: 1 }).lastEventId, () => new CloseEvent().type, () => new ErrorEvent('error').message)];
 });
 alone('websocket: objects can be extended, as partyserver does', async () => {
   const [, b] = pair();

@@ -3,6 +3,7 @@
 import * as workers from 'cloudflare:workers';
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 import { cases } from './cases.mjs';
+import { serveClient } from './gate_worker.mjs';
 import * as rpc from './rpc_worker.mjs';
 
 export * from './rpc_worker.mjs';
@@ -140,6 +141,8 @@ export default {
     const name = decodeURIComponent(new URL(request.url).pathname.slice(1));
     const test = cases[name];
     if (test === undefined) return new Response('no such case', { status: 404 });
+    // Of a case that has a client on the network, an object is on the other side.
+    if (test.client !== undefined) return serveClient(test, env, name, request);
     const object = env.RPC.getByName(name);
     const call = (part, ...args) => object.run(name, part, ...args);
     const result = await attempt(() => test.main({ env, ctx, attempt, stub: env.SUBJECT.getByName(name), object, call, lib, name, request }));
