@@ -151,7 +151,7 @@ export function errorHead(error: Error): ErrorData {
   } else {
     const name = textOf(read(error, 'name'));
     if (constructors.has(name)) data.type = name;
-    else if (!enhanced && name !== '') data.message = `${name}: ${data.message}`; // its name would be lost
+    else if (!enhanced && name !== '' && Object.hasOwn(error, 'name')) data.message = `${name}: ${data.message}`; // its name would be lost
   }
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
@@ -163,15 +163,24 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
   if (!NativeError.isError(error)) {
     const data = emptyData();
     // A thrown text becomes an error, one inside of an AggregateError does not.
-    if (enhanced && (depth > 0 || (typeof error === 'object' && error !== null)) && isCloneable(error)) {
-      data.type = 'Value';
-      data.causeValue = typeof error === 'object' ? native.clone(error, 0) : error;
-    } else data.message = textOf(error);
+    if (!enhanced || !addValue(error, data, depth)) data.message = textOf(error);
     return data;
   }
   const data = errorHead(error);
   if (!enhanced || data.type === 'DOMException') return data;
   return addDetails(error, data, depth) ? data : errorHead(error);
+}
+
+// False: it crosses as an error that has its text.
+function addValue(value: unknown, data: ErrorData, depth: number): boolean {
+  if (depth === 0 && (typeof value !== 'object' || value === null)) return false;
+  try {
+    data.causeValue = native.clone(value, 0);
+    data.type = 'Value';
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 // All that an error has beyond its head. False: something of it cannot cross, so that it has to do without all of it.
