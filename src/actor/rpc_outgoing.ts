@@ -402,7 +402,6 @@ class PropertyHandler implements ProxyHandler<Function> {
     }
     if (key in RpcProperty.prototype) return (RpcProperty.prototype as any)[key];
     if (isIndex(key as string)) return undefined;
-    if (this.path.length > kPathMax) throw new TypeError(`RPC pipelined property path is too deep (max ${kPathMax}).`);
     return makeProperty(this.channel, [...this.path, key as string]);
   }
 
@@ -422,9 +421,6 @@ class PropertyHandler implements ProxyHandler<Function> {
     return undefined;
   }
 }
-
-// Names below the first.
-const kPathMax = 64;
 
 // `stub[0]` is not a member of the other side.
 export function isIndex(name: string): boolean {
