@@ -3,7 +3,7 @@
 // An answer leaves after the callee's output gate. Stubs among the arguments are disposed with the end of the call,
 // after the result has been packed, which may contain them.
 
-import { type ErrorData, enhanced, errorToData } from '../web/errors.ts';
+import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import type { Frame, IoContext } from '../web/io.ts';
 import { SafeMap, arrayPush, noop, promiseResolve, promiseThen } from '../web/primordials.ts';
@@ -331,7 +331,7 @@ class ExportCall extends Incoming implements RunningCall {
 // Not on what is no plain error (a thrown text, a DOMException).
 export function throwData(error: unknown, where: string): ErrorData {
   const data = errorToData(error);
-  if (enhanced && where !== '' && Error.isError(error) && data.type !== 'DOMException') arrayPush(data.props, 'durableObjectId', where);
+  if (where !== '' && (data.hasDetails || data.type === 'Value')) arrayPush(data.props, 'durableObjectId', where);
   return data;
 }
 
