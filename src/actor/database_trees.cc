@@ -20,6 +20,14 @@ constexpr int kRoundsWaitedMax = 4;
 
 }  // namespace
 
+void DatabaseTable::beginTree(DatabaseHandle root) {
+  Open& parent = open_.at(root);
+  if (parent.tree != 0) return;
+  parent.tree = root;
+  trees_.emplace(root, Tree{});
+  if (parent.database->isDirty()) markTreeWritten(root);
+}
+
 Result<DatabaseHandle> DatabaseTable::openFacet(DatabaseHandle root, std::string_view path) {
   Open& parent = open_.at(root);
   const ObjectKey object{.ns = parent.object.ns, .id = facetId(parent.object.id, path)};
@@ -30,11 +38,7 @@ Result<DatabaseHandle> DatabaseTable::openFacet(DatabaseHandle root, std::string
     return it->second;
   }
   HF_TRY(auto database, store_.open(object, parent.name));
-  if (parent.tree == 0) {
-    parent.tree = root;
-    trees_.emplace(root, Tree{});
-    if (parent.database->isDirty()) markTreeWritten(root);
-  }
+  beginTree(root);
   const DatabaseHandle handle = nextHandle_++;
   std::string name = parent.name;
   open_.emplace(handle, Open{.object = object, .name = std::move(name), .database = std::move(database), .tree = root});
@@ -52,25 +56,27 @@ bool DatabaseTable::commitTree(DatabaseHandle root) {
   Open& parent = open_.at(root);
   tree.roundsWaited = 0;
   std::vector<storage::Database*> databases;
+  bool isDirty = false;
   const auto take = [&](Open& open) {
     // A facet that broke is reset alone, or with its tree (3).
-    if (open.database->isDirty() && !open.database->broken()) databases.push_back(open.database.get());
+    if (open.database->broken()) return;
+    isDirty = isDirty || open.database->isDirty();
+    databases.push_back(open.database.get());
   };
   take(parent);
   for (const DatabaseHandle facet : tree.facets) take(open_.at(facet));
   bool done = true;
-  if (!databases.empty()) {
+  // Also when everything was taken back: the commit's number was given out.
+  if (isDirty || tree.listed) {
     const auto position = store_.commitTogether(databases);
     done = position.has_value();
     if (done) {
-      committed(root, parent, *position);
+      // What an open gate may show includes what facets wrote that are closed by now.
+      if (*position && (!tree.last || **position > *tree.last)) tree.last = *position;
+      committed(root, parent, tree.last);
     } else {
       host_.onCommitFailed(root, position.error());
     }
-  } else if (tree.listed) {
-    // Its number was given out; everything was taken back.
-    const auto position = parent.database->broken() ? std::nullopt : parent.database->endTurn().value_or(std::nullopt);
-    committed(root, parent, position);
   }
   tree.listed = false;
   std::erase(dirtyTrees_, root);

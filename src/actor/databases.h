@@ -92,6 +92,7 @@ class DatabaseTable final {
     DatabaseHandle index = 0;  // one of them: the list of the facets
     bool listed = false;       // in dirtyTrees_
     int roundsWaited = 0;
+    std::optional<ledger::Position> last;  // of its commits
   };
   struct Natives;  // the functions themselves, in databases.cc; the rest is in database_turns.cc
   friend struct Natives;
@@ -108,6 +109,8 @@ class DatabaseTable final {
   void erase(DatabaseHandle handle);
 
   // --- trees: in database_trees.cc. `root`: its handle.
+  // From now on.
+  void beginTree(DatabaseHandle root);
   Result<DatabaseHandle> openFacet(DatabaseHandle root, std::string_view path);
   void markTreeWritten(DatabaseHandle root);
   // Everything written so far, in one group. False: the tree is to be reset, the host knows.

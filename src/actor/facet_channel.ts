@@ -23,6 +23,7 @@ export class FacetChannel implements Channel {
   }
 
   dispatch(call: Outgoing): void {
+    call.isWithin = call.frame.context === this.within;
     if (this.#facet === undefined) {
       const { broken } = this.within.container;
       if (this.within.ended) return call.error(broken ?? errorToData(failure(kStorageGone, { retryable: true })), false);

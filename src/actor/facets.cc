@@ -114,6 +114,11 @@ struct DatabaseTable::FacetNatives {
     return {};
   }
 
+  // facetTree(root)
+  static void tree(const Info& info) {
+    if (self(info).get(info.GetIsolate(), info[0]) != nullptr) self(info).beginTree(handleOf(info[0]));
+  }
+
   // facetOpen(root, path)
   static void open(const Info& info) {
     Isolate* isolate = info.GetIsolate();
@@ -155,6 +160,7 @@ void DatabaseTable::installFacets(v8::Local<v8::Context> context, v8::Local<v8::
   const auto add = [&](const char* name, v8::FunctionCallback callback) {
     js::setMethod(context, native, name, callback, this);
   };
+  add("facetTree", FacetNatives::tree);
   add("facetOpen", FacetNatives::open);
   add("facetErase", FacetNatives::erase);
   add("facetClone", FacetNatives::clone);

@@ -9,7 +9,7 @@
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
-import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
+import { type ActorEvent, ActorClass, type BreakOptions, Container, holdsSocket } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
 import type { Outgoing } from './rpc_outgoing.ts';
@@ -202,10 +202,13 @@ export class Facet {
     for (let i = 0; i < waiting.length; i++) waiting[i]!.error(error, false);
   }
 
+  // Somebody is at the other end of a socket, or waits for an event.
   get holdsSockets(): boolean {
     const container = this.#container;
-    const sockets = container?.hibernation;
-    return (sockets !== undefined && sockets.count > 0) || container?.instance?.facets?.holdSockets === true;
+    if (container === undefined) return false;
+    if (container.eventCount > 0 || (container.hibernation?.count ?? 0) > 0) return true;
+    const { instance } = container;
+    return instance !== undefined && (holdsSocket(instance) || instance.facets?.holdSockets === true);
   }
 
   releaseMemory(): void {
@@ -222,6 +225,7 @@ export class Facets {
   // The names that lead from the root to `instance`.
   readonly names: readonly string[];
   readonly #running = new SafeMap<string, Facet>();
+  #hasBegun = false;
 
   constructor(instance: Instance) {
     this.instance = instance;
@@ -230,6 +234,13 @@ export class Facets {
     this.root = above === undefined ? instance : above.owner.root;
     this.names = above === undefined ? [] : [...above.owner.names, above.name];
     instance.facets = this;
+  }
+
+  // Before the first call of a facet: what the root writes in this turn already is committed with what facets write.
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    if (this.root === this.instance) native.facetTree(this.root.db());
   }
 
   get contextId(): unknown {
@@ -301,6 +312,7 @@ export class DurableObjectFacets {
     const text = checkName('get', name);
     if (typeof getStartupOptions !== 'function') throw wrongArgument('get', 2, 'function');
     if (this.#facets.names.length + 2 > kDepthMax) throw new Error(kTooDeep);
+    this.#facets.begin();
     return makeFetcher(new FacetChannel(this.#facets, text, getStartupOptions));
   }
 

@@ -3,7 +3,7 @@
 // An answer leaves after the callee's output gate. Stubs among the arguments are disposed with the end of the call,
 // after the result has been packed, which may contain them.
 
-import { type ErrorData, errorToData } from '../web/errors.ts';
+import { type ErrorData, enhanced, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import type { Frame, IoContext } from '../web/io.ts';
 import { SafeMap, arrayPush, noop, promiseResolve, promiseThen } from '../web/primordials.ts';
@@ -175,15 +175,12 @@ export abstract class Incoming {
     return this.#pipelined !== undefined;
   }
 
+  // The call has ended, or will never run.
   disposeArguments(): void {
     const group = this.#group;
     this.#group = undefined;
     if (group !== undefined) disposeAll(group);
-  }
-
-  // It never ran.
-  discardArguments(): void {
-    if (this.#args instanceof Packed) this.#args.discard();
+    else if (this.#args instanceof Packed) this.#args.discard();
   }
 
   flushTo(target: Target): void {
@@ -321,7 +318,7 @@ class ExportCall extends Incoming implements RunningCall {
 
   fail(error: ErrorData, remote: boolean): void {
     this.#isOpen = false;
-    this.discardArguments();
+    this.disposeArguments();
     this.reply.error(error, remote);
     this.failPipelined(error, remote);
   }
@@ -330,7 +327,7 @@ class ExportCall extends Incoming implements RunningCall {
 // Not on what is no plain error (a thrown text, a DOMException).
 export function throwData(error: unknown, where: string): ErrorData {
   const data = errorToData(error);
-  if (where !== '' && Error.isError(error) && data.type !== 'DOMException') arrayPush(data.props, 'durableObjectId', where);
+  if (enhanced && where !== '' && Error.isError(error) && data.type !== 'DOMException') arrayPush(data.props, 'durableObjectId', where);
   return data;
 }
 

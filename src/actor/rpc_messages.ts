@@ -72,6 +72,15 @@ export function answered(id: number, from: number): Outgoing | undefined {
   return call.reply;
 }
 
+// The message came back, or went down with an isolate: nobody has what went with it.
+export function lost(id: number): Outgoing | undefined {
+  const call = pending.get(id);
+  if (call === undefined) return undefined;
+  dropAnswer(id);
+  if (call.sent !== undefined && call.address === 0) for (let i = 0; i < call.sent.length; i++) unexport(call.sent[i]!);
+  return call.reply;
+}
+
 export function answersComeFrom(origin: CallOrigin, address: number): void {
   pending.forEach((call) => {
     if (call.origin !== origin || call.address !== 0) return;
@@ -288,7 +297,7 @@ export function rpcPeerGone(address: number, why: PeerEnd, namespaces: readonly 
     // One that ended in order has answered every call of its objects: what is still pending has gone to another one.
     const mayHaveIt = origin === undefined || (why !== 'ended' && namespaces.includes(origin.ns));
     if (!mayHaveIt || (call.address === 0 ? origin?.shard !== address % 256 : call.address !== address)) return;
-    dropAnswer(id);
+    lost(id);
     const error = errorToData(origin === undefined ? serviceLost(why) : objectLost(why));
     origin?.broke(error);
     call.reply.error(error, false);

@@ -22,11 +22,17 @@ const kNotObject = "Can't pipeline on RPC that did not return an object.";
 export interface Channel {
   // Takes a call to its target; runs no user code. Failures go to the call.
   dispatch(call: Outgoing): void;
+  // For a call that must wait: where it would go now.
+  capture?(): Dispatcher;
   // The property that a stub was asked for last: most stubs are asked for one again and again.
   lastName: string | undefined;
   lastProperty: unknown;
   // Calls of this context need not wait for its output gate: it is the target's too (a facet's).
   readonly within?: IoContext;
+}
+
+export interface Dispatcher {
+  dispatch(call: Outgoing): void;
 }
 
 // Arguments on their way: plain values, or values with references; undefined: a property is read.
@@ -173,14 +179,14 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
   // After the caller's output gate.
   leave(channel: Channel): void {
     const { context } = this.frame;
-    if (channel.within === context) this.isWithin = true;
-    if (this.isWithin || outputIsOpen(context)) {
+    if (outputIsOpen(context) || channel.within === context) {
       channel.dispatch(this);
       return;
     }
+    const way = channel.capture?.() ?? channel;
     afterOutput(
       context,
-      () => channel.dispatch(this),
+      () => way.dispatch(this),
       (error) => this.threw(error),
     );
   }

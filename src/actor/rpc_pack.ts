@@ -6,7 +6,7 @@
 //    walked, so that a getter runs once.
 // 2. Identity and cycles hold: the copy and the list of gaps are cloned together.
 
-import { errorToData } from '../web/errors.ts';
+import { enhanced, errorHead } from '../web/errors.ts';
 import { flag } from '../web/compat.ts';
 import { Headers } from '../web/headers.ts';
 import { native, nodeRequire } from '../web/host.ts';
@@ -22,16 +22,13 @@ import {
   ErrorRef,
   HeadersRef,
   type Ref,
-  RequestRef,
-  ResponseRef,
   StubRef,
   type WireRef,
   channels,
   refFromWire,
-  takeReadable,
-  takeWritable,
   unsend,
 } from './rpc_refs.ts';
+import { RequestRef, ResponseRef, takeReadable, takeWritable } from './rpc_streams.ts';
 import { type Group, type StubHandler, disposeAll, disposerOf, stubHandler } from './rpc_stub.ts';
 import { Exported, Imported, type Target, exportTo } from './rpc_target.ts';
 import { NativeDOMException, RpcPromise, RpcProperty, RpcTarget, cloneError, isLongText, isPrimitive, measure } from './rpc_values.ts';
@@ -56,7 +53,7 @@ function types(): Types {
 export type WireRefs = [gaps: unknown[], keyGaps: unknown[], refs: WireRef[], disposer: number];
 
 export class Packed implements ContextResource {
-  // The copy, in an array, so that a gap may be all there is.
+  // The copy, in an array, so that a gap may be all there is; behind it the properties of errors.
   readonly root: unknown[];
   // container, key, index of the reference ...
   readonly gaps: unknown[];
@@ -89,7 +86,11 @@ export class Packed implements ContextResource {
       else container[gaps[i + 1] as string] = value;
     }
     if (keyGaps.length > 0) fillKeys(keyGaps, made);
-    if (this.disposer !== undefined) arrayPush(group, new Disposer(this.disposer));
+    for (let i = 0; i < refs.length; i++) {
+      const ref = refs[i]!;
+      if (ref instanceof ErrorRef) fillError(made[i] as object, root[ref.properties] as Record<string, unknown>);
+    }
+    if (this.disposer !== undefined) arrayPush(group, new Disposer(this.disposer, frame.context));
     return root[0];
   }
 
@@ -147,14 +148,33 @@ export function unsendAll([, , wires, disposer]: WireRefs): void {
   if (disposer !== 0) unsend([0, disposer]);
 }
 
-class Disposer {
+// The caller has a result whose owner wants to know when it is done with: at the latest when the caller's context ends.
+class Disposer implements ContextResource {
+  readonly #context: IoContext;
   #target: Target | undefined;
-  constructor(target: Target) {
+
+  constructor(target: Target, context: IoContext) {
     this.#target = target;
+    this.#context = context;
+    if (context.isOver) this.stop();
+    else addResource(context, this);
   }
+
   dispose(): void {
+    removeResource(this.#context, this);
+    this.stop();
+  }
+
+  stop(): void {
     this.#target?.release();
     this.#target = undefined;
+  }
+}
+
+function fillError(error: object, properties: Record<string, unknown>): void {
+  const keys = objectKeys(properties);
+  for (let i = 0; i < keys.length; i++) {
+    defineProperty(error, keys[i]!, { value: properties[keys[i]!], writable: true, enumerable: enhanced, configurable: true });
   }
 }
 
@@ -179,6 +199,10 @@ function fillKeys(keyGaps: unknown[], made: unknown[]): void {
 
 // ------------------------------------------------------------------------------------------------ packing
 
+function unsupported(type: string): DOMException {
+  return cloneError(`Could not serialize object of type "${type}". This type does not support serialization.`);
+}
+
 type Purpose = 'arguments' | 'result';
 
 class Packer {
@@ -190,6 +214,7 @@ class Packer {
   readonly #keyGaps: unknown[] = [];
   readonly #refs: Ref[] = [];
   readonly #moved: StubHandler[] = [];
+  readonly #root: unknown[] = [undefined];
 
   constructor(frame: Frame, purpose: Purpose) {
     this.#frame = frame;
@@ -197,10 +222,9 @@ class Packer {
   }
 
   pack(value: unknown): Packed {
-    const root: unknown[] = [undefined];
     try {
-      this.#put(root, 0, value);
-      const [copy, gaps, keyGaps] = native.clone([root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
+      this.#put(this.#root, 0, value);
+      const [copy, gaps, keyGaps] = native.clone([this.#root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
       const packed = new Packed(copy, gaps, keyGaps, this.#refs);
       if (this.#moved.length > 0) {
         // What was given away as a parameter is gone at once, unless it is shared; of a result it stays for calls on it.
@@ -282,6 +306,7 @@ class Packer {
     if (ref === undefined) return undefined;
     const index = arrayPush(this.#refs, ref) - 1;
     this.#refOf.set(value, index);
+    if (ref instanceof ErrorRef) ref.properties = this.#properties(value as Error);
     return index;
   }
 
@@ -294,14 +319,12 @@ class Packer {
       arrayPush(this.#moved, handler);
       return new StubRef(target);
     }
-    if (channels.isCallable(value)) {
-      throw cloneError('Could not serialize object of type "LoopbackServiceStub". This type does not support serialization.');
-    }
+    if (channels.isCallable(value)) throw unsupported('LoopbackServiceStub');
     if (types().isProxy(value)) {
+      const tag = (value as unknown as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+      if (tag === 'LoopbackDurableObjectNamespace' || tag === 'LoopbackDurableObjectClass') throw unsupported(tag);
       for (const [Class, name] of [[RpcPromise, 'RpcPromise'], [RpcProperty, 'RpcProperty']] as const) {
-        if ((value as unknown) instanceof Class) {
-          throw cloneError(`Could not serialize object of type "${name}". This type does not support serialization.`);
-        }
+        if ((value as unknown) instanceof Class) throw unsupported(name);
       }
       return this.#proxyRef(value);
     }
@@ -316,7 +339,7 @@ class Packer {
     if (value instanceof RpcTarget) {
       return this.#export(value, false, (dup) => dup instanceof RpcTarget, 'RcpTarget', 'another RpcTarget', 'an RpcTarget');
     }
-    if (Error.isError(value) || value instanceof NativeDOMException) return new ErrorRef(errorToData(value));
+    if (Error.isError(value)) return new ErrorRef(errorHead(value), 0);
     const channel = channels.of(value);
     if (channel !== undefined) {
       if (channel.within !== undefined) throw new NativeDOMException(kFacetStub, 'DataCloneError');
@@ -340,6 +363,17 @@ class Packer {
         break;
     }
     return undefined;
+  }
+
+  // A copy of an error's own properties: where in the root.
+  #properties(error: Error): number {
+    const copy: Record<string, unknown> = {};
+    const index = arrayPush(this.#root, copy) - 1;
+    const keys = enhanced && !(error instanceof NativeDOMException) ? objectKeys(error) : [];
+    if (Object.hasOwn(error, 'cause') && !keys.includes('cause')) arrayPush(keys, 'cause');
+    if (enhanced && error instanceof AggregateError && !keys.includes('errors')) arrayPush(keys, 'errors');
+    for (let i = 0; i < keys.length; i++) this.#put(copy, keys[i]!, (error as unknown as Record<string, unknown>)[keys[i]!]);
+    return index;
   }
 
   #proxyRef(value: object): Ref {

@@ -8,9 +8,9 @@ import { type ContextResource, type IoContext, addResource, currentFrame, remove
 import { SafeWeakMap, makeEnumerable } from '../web/primordials.ts';
 import { Instance } from './instance.ts';
 import { ownReachable, stubTest } from './rpc.ts';
-import { type Channel, type Outgoing, isIndex, isRemoteName, makeProperty, startCall } from './rpc_outgoing.ts';
+import { type Channel, type Dispatcher, type Outgoing, isIndex, isRemoteName, makeProperty, startCall } from './rpc_outgoing.ts';
 import { Exported, type Target } from './rpc_target.ts';
-import { callable, stubTests } from './rpc_values.ts';
+import { callable, stubNames } from './rpc_values.ts';
 
 const kDisposed = 'RPC stub used after being disposed.';
 const kNotWrappable = 'RpcStubs can only wrap plain objects, functions, and RpcTarget derivatives.';
@@ -90,6 +90,19 @@ export class StubHandler implements ProxyHandler<Function>, Channel {
     else target.dispatch(call);
   }
 
+  // The stub may be disposed before the call leaves.
+  capture(): Dispatcher {
+    const { target } = this.#state;
+    if (target === undefined) return this;
+    target.addRef();
+    return {
+      dispatch: (call) => {
+        target.dispatch(call);
+        target.release();
+      },
+    };
+  }
+
   dispose(): void {
     this.#state.dispose();
   }
@@ -104,9 +117,9 @@ export class StubHandler implements ProxyHandler<Function>, Channel {
     throw new TypeError('Illegal constructor');
   }
 
-  get(_target: Function, key: PropertyKey): unknown {
+  get(_target: Function, key: PropertyKey, stub: unknown): unknown {
     if (this.#own !== undefined && Object.hasOwn(this.#own, key)) return this.#own[key];
-    if (typeof key === 'symbol' || key in RpcStub.prototype) return (RpcStub.prototype as any)[key];
+    if (typeof key === 'symbol' || key in RpcStub.prototype) return Reflect.get(RpcStub.prototype, key, stub);
     if (key === 'then') return undefined;
     if (this.lastName === key) return this.lastProperty;
     if (isIndex(key as string)) return undefined;
@@ -162,7 +175,7 @@ export function stubHandler(value: unknown): StubHandler | undefined {
   return handlerOf(value);
 }
 stubTest.isStub = (value) => handlerOf(value) !== undefined;
-stubTests.push(stubTest.isStub);
+stubNames.push((value) => (stubTest.isStub(value) ? 'RpcStub' : undefined));
 
 function wrap(handler: StubHandler): RpcStub {
   const stub = new Proxy(callable, handler) as unknown as RpcStub;

@@ -57,12 +57,24 @@ export function isLongText(value: unknown): boolean {
 
 // ------------------------------------------------------------------------------------------------ storage
 
-// Set by stubs.ts: whether a value is a stub.
-export const stubTests: ((value: unknown) => boolean)[] = [];
+// Set by stubs.ts and rpc_stub.ts: what a stub is called, if the value is one.
+export const stubNames: ((value: unknown) => string | undefined)[] = [];
+const kNotStored = 'Remote RPC references can only be serialized for RPC.';
 
-function isReference(value: unknown): boolean {
-  for (let i = 0; i < stubTests.length; i++) if (stubTests[i]!(value)) return true;
-  return typeof value === 'object' && value !== null && value instanceof RpcTarget;
+// Why a value cannot be stored, when it is one of the things that only RPC can carry.
+function refusal(value: unknown): string | undefined {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
+  for (let i = 0; i < stubNames.length; i++) {
+    const name = stubNames[i]!(value);
+    if (name !== undefined) return `${name} cannot be serialized in this context.`;
+  }
+  if (value instanceof RpcTarget) return kNotStored;
+  for (const [Class, name] of [[RpcPromise, 'RpcPromise'], [RpcProperty, 'RpcProperty']] as const) {
+    if (value instanceof Class) return `Could not serialize object of type "${name}". This type does not support serialization.`;
+  }
+  if (typeof value === 'function') return undefined;
+  const stream = streamName(value);
+  return stream === undefined ? undefined : `${stream} can only be serialized for RPC.`;
 }
 
 function streamName(value: object): string | undefined {
@@ -72,17 +84,16 @@ function streamName(value: object): string | undefined {
   return value instanceof ReadableStream || value instanceof WritableStream ? name : undefined;
 }
 
-// What is wrong with `value`, when it is one of the things that only RPC can carry.
+// The first refusal inside `root`.
 function findReference(root: unknown): string | undefined {
   const seen = new SafeSet<unknown>();
   const queue: unknown[] = [root];
   for (let at = 0; at < queue.length && at < kNodesMax; at++) {
     const item = queue[at];
-    if (isReference(item)) return 'Remote RPC references can only be serialized for RPC.';
+    const why = refusal(item);
+    if (why !== undefined) return why;
     if (typeof item !== 'object' || item === null || seen.has(item)) continue;
     seen.add(item);
-    const stream = streamName(item);
-    if (stream !== undefined) return `${stream} can only be serialized for RPC.`;
     if (isArray(item)) {
       for (let i = 0; i < item.length; i++) queue.push(item[i]);
     } else if (item instanceof Map || item instanceof Set) {
@@ -108,7 +119,7 @@ export function storageCloneError(error: unknown, value: unknown): unknown {
 
 export function refuseReference(value: unknown): void {
   if (typeof value === 'object' && value instanceof RpcTarget) {
-    throw cloneError('Remote RPC references can only be serialized for RPC.');
+    throw cloneError(kNotStored);
   }
 }
 

@@ -12,7 +12,7 @@ import { fetchThrough } from './calls.ts';
 import type { DurableObjectId } from './ids.ts';
 import { type Channel, isIndex, isRemoteName, makeProperty } from './rpc_outgoing.ts';
 import { channels } from './rpc_refs.ts';
-import { callable, stubTests } from './rpc_values.ts';
+import { callable, stubNames } from './rpc_values.ts';
 
 const ObjectPrototype = Object.prototype as unknown as Record<PropertyKey, unknown>;
 const kInternal = Symbol('internal');
@@ -139,7 +139,7 @@ const callableChannels = new SafeWeakSet<object>();
 channels.of = channelOf;
 channels.isCallable = (value) => callableChannels.has(value);
 channels.stub = makeFetcher;
-stubTests.push((value) => channels.of(value) !== undefined || (typeof value === 'function' && channels.isCallable(value)));
+stubNames.push((value) => (value instanceof Fetcher ? 'ServiceStub' : undefined));
 
 // A callable stub: `ctx.exports.Foo` and `ctx.exports.Foo({props})`.
 export function makeCallableFetcher(channel: Channel, withOptions: (options: unknown) => Fetcher, tag: string): unknown {

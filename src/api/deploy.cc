@@ -101,11 +101,28 @@ bool isDate(const std::string& text) {
       .ok();
 }
 
-Checked<void> copyRuntimeSettings(const Json& metadata, Json& out) {
+// The day in UTC, which orders as text does.
+std::string dayOf(WallMs now) {
+  const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(
+      std::chrono::sys_time<std::chrono::milliseconds>(std::chrono::milliseconds(now))));
+  const auto padded = [](unsigned value, std::size_t digits) {
+    const std::string text = std::to_string(value);
+    return std::string(digits - std::min(digits, text.size()), '0') + text;
+  };
+  return padded(static_cast<unsigned>(static_cast<int>(day.year())), 4) + "-" +
+         padded(static_cast<unsigned>(day.month()), 2) + "-" + padded(static_cast<unsigned>(day.day()), 2);
+}
+
+Checked<void> copyRuntimeSettings(const Json& metadata, WallMs now, Json& out) {
   const Json* date = memberOf(metadata, "compatibility_date");
   if (date != nullptr && !date->is_null()) {
     const std::string text = date->is_string() ? date->get<std::string>() : "?";
     if (!text.empty() && !isDate(text)) return refuse(400, 10021, "compatibility_date must be a date: \"YYYY-MM-DD\".");
+    if (const std::string today = dayOf(now); text > today) {
+      return refuse(
+          400, 10021,
+          "Can't set compatibility date in the future: \"" + text + "\". Today's date (UTC) is \"" + today + "\".");
+    }
     out["compatibility_date"] = text;
   }
   out["compatibility_flags"] = Json::array();
@@ -198,7 +215,8 @@ Checked<Draft> draftUpload(Core& core, const UploadRequest& request) {
   HF_API_TRY(version.annotations, parseAnnotations(metadata));
   version.annotations["workers/triggered_by"] = request.triggeredBy;
   version.metadata["main_module"] = moduleName(textOf(metadata, "main_module"));
-  if (auto copied = copyRuntimeSettings(metadata, version.metadata); !copied) return std::unexpected(copied.error());
+  if (auto copied = copyRuntimeSettings(metadata, now, version.metadata); !copied)
+    return std::unexpected(copied.error());
   version.metadata["source"] = request.source;
   version.metadata["etag"] = hashOf(Json(version.id), draft.modules);
   if (auto read = readClassChanges(metadata, request.mode, draft); !read) return std::unexpected(read.error());

@@ -205,7 +205,7 @@ TEST_F(SerializerTest, PlainRefusesWithoutAnException) {
 TEST_F(SerializerTest, RpcHasALimit) {
   EXPECT_EQ(isolate.eval("fails(rpc, [new Uint8Array(32 * 1024 * 1024)])"),
             "false Error: Serialized RPC arguments or return values are limited to 32MiB, but the size of this value "
-            "was: 33554450 bytes.");
+            "was: 33554452 bytes.");
   EXPECT_EQ(isolate.eval("String(plain([new Uint8Array(32 * 1024 * 1024)]))"), "undefined");
   EXPECT_EQ(isolate.eval("rpc([new Uint8Array(32 * 1024 * 1024 - 100)])[0].length"), "33554332");
 }

@@ -1,5 +1,5 @@
-// The reader of deflated messages and of what a client offers: bounded, the same every time, and what we deflate ourselves
-// comes back.
+// The reader of deflated messages and of what a client offers: bounded, the same every time, and what we deflate
+// ourselves comes back.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

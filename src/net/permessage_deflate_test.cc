@@ -18,7 +18,8 @@ const std::string kPlain = "permessage-deflate; server_no_context_takeover; clie
 TEST(PermessageDeflate, TheFirstOfferThatCanBeMetIsTaken) {
   EXPECT_EQ(answerTo("permessage-deflate"), kPlain);
   EXPECT_EQ(answerTo("permessage-deflate; client_max_window_bits"), kPlain);
-  EXPECT_EQ(answerTo("x-other, permessage-deflate ; client_no_context_takeover; client_max_window_bits=\"10\""), kPlain);
+  EXPECT_EQ(answerTo("x-other, permessage-deflate ; client_no_context_takeover; client_max_window_bits=\"10\""),
+            kPlain);
   EXPECT_EQ(answerTo("permessage-deflate; server_max_window_bits=10"), kPlain + "; server_max_window_bits=10");
   EXPECT_EQ(answerTo("permessage-deflate; server_max_window_bits=8, permessage-deflate"), kPlain);
   for (const char* wrong :
@@ -73,8 +74,8 @@ TEST(PermessageDeflate, PayloadsOfTheRfc) {
     return std::string(asText(out));
   };
   EXPECT_EQ(inflated({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00}), "Hello");
-  EXPECT_EQ(inflated({0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00}), "Hello");        // stored
-  EXPECT_EQ(inflated({0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00}), "Hello");                          // final
+  EXPECT_EQ(inflated({0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00}), "Hello");  // stored
+  EXPECT_EQ(inflated({0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00}), "Hello");                    // final
   EXPECT_EQ(inflated({0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00}), "Hello");  // two
   EXPECT_EQ(inflated({0x00}), "");
   Bytes out;

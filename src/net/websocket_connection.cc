@@ -287,7 +287,8 @@ void WebSocketConnection::receivedClose(BytesView payload) {
     code = payload[0] << 8 | payload[1];
     if (!isCloseCode(code)) return failProtocol(1002, "Received close frame with an invalid status code");
     Utf8Validator utf8;
-    if (!utf8.add(asBytes(reason)) || !utf8.isComplete()) return failProtocol(1007, "Received close frame with a reason that is not valid UTF-8");
+    if (!utf8.add(asBytes(reason)) || !utf8.isComplete())
+      return failProtocol(1007, "Received close frame with a reason that is not valid UTF-8");
   }
   closeReceived_ = true;
   message_ = {};

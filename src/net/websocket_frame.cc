@@ -30,7 +30,8 @@ FrameParse parseFrameHeader(BytesView input, Deflated deflated, FrameHeader& out
   if (lengthBytes > 0) {
     out.payloadBytes = 0;
     for (std::size_t i = 0; i < lengthBytes; i++) out.payloadBytes = (out.payloadBytes << 8) | input[2 + i];
-    if (out.payloadBytes <= (lengthBytes == 2 ? 125U : 0xffffU)) return bad("Received frame had a length that is not in its shortest form");
+    if (out.payloadBytes <= (lengthBytes == 2 ? 125U : 0xffffU))
+      return bad("Received frame had a length that is not in its shortest form");
     if (out.payloadBytes >> 63 != 0) return bad("Received frame had a negative length");
   }
   std::memcpy(out.mask.data(), input.data() + 2 + lengthBytes, out.mask.size());

@@ -82,9 +82,11 @@ GroupMember DatabaseImpl::preparedCommit() {
 }
 
 void DatabaseImpl::committed() {
+  HF_CHECK(file_.held, "what was prepared is committed");
+  // With a reset to nothing they are what the connection goes on seeing.
+  if (!file_.held->pages.empty()) file_.startingPages = nullptr;
   file_.held.reset();
   file_.resetPending = false;
-  file_.startingPages = nullptr;
 }
 
 void DatabaseImpl::commitFailed(const Error& why) {

@@ -519,7 +519,6 @@ class StoreImpl final : public Store,
     return restored;
   }
 
-  // The object and its facets, as far as they store something or did so within what is kept.
   Result<std::set<ObjectKey>> treeOf(const ObjectKey& object) {
     HF_TRY(std::set<ObjectKey> tree, recordedTree(object, pastSources()));
     tree.insert(object);

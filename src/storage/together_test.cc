@@ -94,6 +94,46 @@ TEST_F(TogetherTest, ResetsAndNewDatabasesGoIntoGroups) {
   EXPECT_EQ(kv(*b, "k") + kv(*b, "other") + kv(*a, "k"), "(none)cagain");
 }
 
+TEST_F(TogetherTest, AConnectionOutlivesAResetToNothing) {
+  const auto a = open(1);
+  put(*a, "k", "a");
+  commit({a.get()});
+  must(a->deleteAll(DeleteAlarm::kYes));
+  must(a->beginSync());
+  put(*a, "k", "b");
+  must(a->rollbackSync());
+  EXPECT_EQ(kv(*a, "k"), "(none)");
+  a->markTurn();
+  put(*a, "k", "c");
+  must(a->rollbackTurn());
+  commit({a.get()});
+  EXPECT_EQ(kv(*a, "k"), "(none)");
+  must(a->deleteAll(DeleteAlarm::kYes));
+  put(*a, "k", "d");
+  a->markTurn();
+  must(a->rollbackTurn());
+  commit({a.get()});
+  EXPECT_EQ(kv(*a, "k"), "d");
+  EXPECT_EQ(sql(*a, "PRAGMA quick_check"), "ok");
+}
+
+TEST_F(TogetherTest, AResetWhoseWritesWereRolledBack) {
+  const auto a = open(1);
+  put(*a, "k", "a");
+  commit({a.get()});
+  must(a->deleteAll(DeleteAlarm::kYes));
+  a->markTurn();  // the reset stays
+  put(*a, "k", "b");
+  must(a->rollbackTurn());
+  commit({a.get()});
+  EXPECT_EQ(kv(*a, "k"), "(none)");
+  EXPECT_EQ(must(a->alarm()), std::nullopt);
+  put(*a, "k", "c");
+  commit({a.get()});
+  EXPECT_EQ(kv(*a, "k"), "c");
+  EXPECT_EQ(sql(*a, "PRAGMA quick_check"), "ok");
+}
+
 TEST_F(TogetherTest, AMarkedTurnOutlivesTheNextOnesRollback) {
   const auto db = open(1);
   put(*db, "first", "1");

@@ -44,7 +44,8 @@ const constructors = new SafeMap<string, new (message?: string) => Error>([
   ['AggregateError', makeAggregate as never],
 ]);
 
-const enhanced = flag('enhanced_error_serialization');
+// All own properties cross.
+export const enhanced: boolean = flag('enhanced_error_serialization');
 const kCauseDepthMax = 8;
 const kErrorsMax = 64;
 const NativeDOMException = DOMException;
@@ -109,8 +110,8 @@ function copyProperties(from: object, data: ErrorData): void {
   }
 }
 
-export function errorToData(error: unknown, depth: number = 0): ErrorData {
-  const data: ErrorData = {
+function emptyData(): ErrorData {
+  return {
     type: 'Error',
     name: '',
     message: '',
@@ -123,13 +124,11 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
     overloaded: false,
     durableObjectReset: false,
   };
-  if (!NativeError.isError(error)) {
-    if (enhanced && isPlainObject(error) && isCloneable(error)) {
-      data.type = 'Object';
-      copyProperties(error, data);
-    } else data.message = textOf(error);
-    return data;
-  }
+}
+
+// What an error is without its own properties.
+export function errorHead(error: Error): ErrorData {
+  const data = emptyData();
   data.message = textOf(read(error, 'message'));
   if (error instanceof NativeDOMException) {
     data.type = 'DOMException';
@@ -137,10 +136,24 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
   } else {
     const name = textOf(read(error, 'name'));
     if (constructors.has(name)) data.type = name;
+    else if (!enhanced && name !== '') data.message = `${name}: ${data.message}`; // its name would be lost
   }
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
   data.durableObjectReset = read(error, 'durableObjectReset') === true;
+  return data;
+}
+
+export function errorToData(error: unknown, depth: number = 0): ErrorData {
+  if (!NativeError.isError(error)) {
+    const data = emptyData();
+    if (enhanced && isPlainObject(error) && isCloneable(error)) {
+      data.type = 'Object';
+      copyProperties(error, data);
+    } else data.message = textOf(error);
+    return data;
+  }
+  const data = errorHead(error);
   if (!enhanced) return data;
   copyProperties(error, data);
   if (data.type === 'AggregateError') {
@@ -189,7 +202,7 @@ export function errorFromData(data: ErrorData, remote: boolean): Error {
   if (data.errors !== undefined) setOwn(error, 'errors', errorsFromData(data.errors));
   if (data.hasCause) {
     const value = data.cause === undefined ? data.causeValue : errorFromData(data.cause, false);
-    setOwn(error, 'cause', value);
+    Object.defineProperty(error, 'cause', { value, writable: true, enumerable: enhanced, configurable: true });
   }
   for (let i = 0; i < data.props.length; i += 2) setOwn(error, data.props[i] as string, data.props[i + 1]);
   if (data.retryable) setOwn(error, 'retryable', true);

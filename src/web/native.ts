@@ -142,6 +142,7 @@ export interface Native {
   // Facets: databases of their own that are committed together with the root's, and counted with it: commit numbers of
   // both are those of the root, and Runtime.durable names the root. `path`: JSON text of the names that lead to the
   // facet; '' with facetErase: all of them. What a tree writes in a round of turns is one commit.
+  facetTree(root: number): void; // from now on: what it has written and not committed belongs to it
   facetOpen(root: number, path: string): number;
   // All below `path`, and what is there `itself`; the commit, 0: there was nothing.
   facetErase(root: number, path: string, itself: boolean): number;
@@ -313,6 +314,8 @@ export interface Runtime {
   storageReplaced(ns: string, id: string): void;
   // Objects, requests and background tasks that still need this isolate.
   activity(): number;
+  // What is passed by reference and held: exports, those of them that other isolates hold, imports. For tests.
+  referenceCounts(): { exports: number; sent: number; imports: number };
   // The process stops: no new events come; resolve (call `done`) when running ones have ended.
   drain(done: () => void): void;
 }

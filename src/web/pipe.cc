@@ -54,7 +54,7 @@ void PipeTable::attachAtHome(PipeEnd end, unsigned shard) {
   }
   Side& side = pipe->sides[sideOf(end)];
   side.attachedAt = shard;
-  std::deque<PipeMessage> waiting = std::exchange(side.waiting, {});
+  std::vector<PipeMessage> waiting = std::exchange(side.waiting, {});
   side.waitingBytes = 0;
   const std::size_t acks = std::exchange(side.acksWaiting, 0);
   for (std::size_t i = 0; i < acks; i++) routeAck(peerOf(end));
@@ -83,7 +83,8 @@ void PipeTable::route(PipeEnd from, PipeMessage message) {
   const PipeEnd to = peerOf(from);
   Side& target = pipe->sides[sideOf(to)];
   if (target.dead) return;
-  if (message.kind == PipeKind::kText && target.autoResponse && asText(message.data) == target.autoResponse->request) {
+  if (message.kind == PipeKind::kText && target.autoResponse != nullptr &&
+      asText(message.data) == target.autoResponse->request) {
     target.autoResponseAt = clock_.wallMs();
     const BytesView answer = asBytes(target.autoResponse->response);
     route(to, PipeMessage{.kind = PipeKind::kText, .data = Bytes(answer.begin(), answer.end())});
@@ -136,7 +137,7 @@ void PipeTable::abortAtHome(PipeEnd end) {
   Side& side = pipe->sides[sideOf(end)];
   if (side.dead) return;
   side.dead = true;
-  side.waiting.clear();
+  side.waiting = {};
   const PipeEnd peer = peerOf(end);
   Side& other = pipe->sides[sideOf(peer)];
   if (!other.dead) {
@@ -183,7 +184,7 @@ void PipeTable::deliverAck(PipeEnd end) {
   if (it != sinks_.end()) it->second->onPipeAck(end);
 }
 
-void PipeTable::setAutoResponse(PipeEnd end, std::optional<AutoResponse> pair) {
+void PipeTable::setAutoResponse(PipeEnd end, std::unique_ptr<AutoResponse> pair) {
   Pipe* pipe = homeOf(end) == shard_ ? find(end) : nullptr;
   if (pipe != nullptr) pipe->sides[sideOf(end)].autoResponse = std::move(pair);
 }

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -80,7 +79,7 @@ class PipeTable final {
   void ack(PipeEnd end);
 
   // Home shard only: exact matches of text messages that arrive for `end` are answered without its sink.
-  void setAutoResponse(PipeEnd end, std::optional<AutoResponse> pair);
+  void setAutoResponse(PipeEnd end, std::unique_ptr<AutoResponse> pair);
   [[nodiscard]] WallMs autoResponseTime(PipeEnd end) const;
 
   [[nodiscard]] std::size_t pipeCount() const { return pipes_.size(); }
@@ -89,10 +88,10 @@ class PipeTable final {
   struct Side {
     std::optional<unsigned> attachedAt;  // shard
     bool dead = false;
-    std::deque<PipeMessage> waiting;
+    std::vector<PipeMessage> waiting;
     std::size_t waitingBytes = 0;
     std::size_t acksWaiting = 0;
-    std::optional<AutoResponse> autoResponse;
+    std::unique_ptr<AutoResponse> autoResponse;  // few sockets have one, and each would pay for the room
     WallMs autoResponseAt = 0;
   };
   struct Pipe {
@@ -125,7 +124,7 @@ class PipeTable final {
   std::uint64_t next_ = 1;
   std::unordered_map<std::uint64_t, Pipe> pipes_;  // whose home is here
   std::unordered_map<PipeEnd, PipeSink*> sinks_;   // attached here
-  std::unordered_map<PipeEnd, std::deque<PipeMessage>> held_;
+  std::unordered_map<PipeEnd, std::vector<PipeMessage>> held_;
 };
 
 }  // namespace hf::web

@@ -53,10 +53,10 @@ struct PipeBinding::Natives {
   static void ack(const Info& info) { self(info).pipes_.ack(end(info)); }
 
   static void autoResponse(const Info& info) {
-    std::optional<AutoResponse> pair;
+    std::unique_ptr<AutoResponse> pair;
     if (info[1]->IsString()) {
-      pair = AutoResponse{.request = js::toUtf8(info.GetIsolate(), info[1]),
-                          .response = js::toUtf8(info.GetIsolate(), info[2])};
+      pair = std::make_unique<AutoResponse>(AutoResponse{.request = js::toUtf8(info.GetIsolate(), info[1]),
+                                                         .response = js::toUtf8(info.GetIsolate(), info[2])});
     }
     self(info).pipes_.setAutoResponse(end(info), std::move(pair));
   }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+#include <memory>
+
 #include "base/limits.h"
 
 namespace hf::web {
@@ -102,7 +105,7 @@ TEST(PipeTable, AutoResponseAnswersWithoutTheSink) {
   Seen network;
   shards.zero.attach(server, object);
   shards.one.attach(client, network);
-  shards.zero.setAutoResponse(server, AutoResponse{"ping", "pong"});
+  shards.zero.setAutoResponse(server, std::make_unique<AutoResponse>("ping", "pong"));
   shards.run();
   shards.one.send(client, text("ping"));
   shards.one.send(client, text("pinG"));

@@ -8,11 +8,11 @@ namespace hf::web {
 namespace {
 
 constexpr int kNoStatus = net::kCloseNoStatus;
+constexpr std::size_t kUnackedKept = 4;
 
 }  // namespace
 
-void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end,
-                        bool deflate) {
+void SocketBridge::join(net::Exchange& exchange, net::HeaderList headers, PipeTable& pipes, PipeEnd end, bool deflate) {
   auto bridge = std::make_shared<SocketBridge>(pipes, end);
   net::WebSocketOptions options;
   // JavaScript decides when a client's Close is answered (spec durable-objects 7.2).
@@ -67,7 +67,9 @@ void SocketBridge::onPipeMessage(PipeEnd /*end*/, PipeMessage message) {
 void SocketBridge::onPipeAck(PipeEnd /*end*/) {
   if (unacked_.empty()) return;
   unackedBytes_ -= unacked_.front();
-  unacked_.pop_front();
+  unacked_.erase(unacked_.begin());
+  // A socket that sleeps keeps no buffer.
+  if (unacked_.empty() && unacked_.capacity() > kUnackedKept) unacked_ = {};
   readOn();
 }
 
@@ -81,7 +83,7 @@ void SocketBridge::readOn() {
 void SocketBridge::onMessage(net::MessageKind kind, Bytes message) {
   const std::shared_ptr<SocketBridge> keep = self_;
   reading_ = false;
-  unacked_.push_back(message.size());
+  unacked_.push_back(static_cast<std::uint32_t>(message.size()));
   unackedBytes_ += message.size();
   const bool sent = pipes_.send(end_, {.kind = kind == net::MessageKind::kText ? PipeKind::kText : PipeKind::kBinary,
                                        .data = std::move(message)});

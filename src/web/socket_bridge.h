@@ -7,8 +7,9 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "net/http_server.h"
 #include "net/websocket.h"
@@ -43,7 +44,7 @@ class SocketBridge final : public PipeSink, public net::WebSocketEvents {
   const PipeEnd end_;
   std::shared_ptr<net::WebSocket> socket_;
   std::shared_ptr<SocketBridge> self_;  // until the connection has ended
-  std::deque<std::size_t> unacked_;     // sizes, oldest first
+  std::vector<std::uint32_t> unacked_;  // sizes, oldest first; a few, so that taking the first is cheap
   std::size_t unackedBytes_ = 0;
   bool reading_ = true;
   bool ended_ = false;

@@ -7,7 +7,6 @@
 
 namespace hf::worker {
 
-using v8::Local;
 using v8::Value;
 
 const char* Isolate::whyGone() const {

@@ -23,6 +23,7 @@ import { invoke, serviceMessage } from './service.ts';
 
 export { storageReply } from '../actor/bookmarks.ts';
 export { databaseFailed, durable } from '../actor/instance.ts';
+export { referenceCounts } from '../actor/rpc_target.ts';
 export { requestChunk, responseClosed, responseDrain } from '../web/exchange.ts';
 export { runTurn } from '../web/io.ts';
 export { describeException, setSourceMaps } from '../web/source_maps.ts';

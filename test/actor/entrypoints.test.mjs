@@ -133,8 +133,8 @@ test('env: the argument, the import, and withEnv', async () => {
   const [entries, text, atTop, weak, other, names, assigned] = await isolate.json('/env');
   assert.deepEqual(entries, [['Room', 'namespace'], ['TEXT', 'hello'], ['JSON', { a: [1] }], ['DATA', 'the module'], ['VERSION', { id: 'v1', tag: '', timestamp: '' }]]);
   assert.deepEqual([text, atTop, weak, other], ['hello', { text: 'hello', wait: 'Disallowed operation called within global scope' }, 1, 'other']);
-  assert.deepEqual(names, ['Entry', 'OldStyle', 'Room', 'default']);
-  assert.equal(assigned[0], 'TypeError');
+  assert.deepEqual(names, ['Entry', 'OldStyle', 'Room', 'default', 'helper']);
+  assert.equal(assigned, null);
 });
 
 test('a secret key is a CryptoKey that cannot be read', async () => {
@@ -142,10 +142,10 @@ test('a secret key is a CryptoKey that cannot be read', async () => {
 });
 
 test('ctx of entrypoints and objects', async () => {
-  const names = ['Entry', 'OldStyle', 'Room', 'default'];
+  const names = ['Entry', 'OldStyle', 'Room', 'default', 'helper'];
   assert.deepEqual(await isolate.json('/ctx'), [
-    ['ctx', 'env'], names, {}, null, [['ctx', 'env'], 'room', {}, ['Room', 'OldStyle', 'Entry', 'default'], 'object', null], 'entry http://e/x', 'room',
-    ['TypeError', "Failed to construct 'DurableObject': constructor parameter 1 is not of type 'DurableObjectState'."],
+    ['ctx', 'env'], names, {}, null, [['ctx', 'env'], 'room', {}, ['Room', 'OldStyle', 'helper', 'Entry', 'default'], 'object', null], 'entry http://e/x', 'room',
+    ['TypeError', "Failed to construct 'DurableObjectBase': constructor parameter 1 is not of type 'DurableObjectState'."],
     ['Error', 'Workflows are not supported by Holdfast yet.'],
   ]);
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { run as tool } from '../cli/tools_support.mjs';
 import { Holdfast } from '../support/holdfast.mjs';
 
 const worker = `
@@ -190,6 +191,28 @@ test('a bookmark of the parent is one of its facets', async () => {
   await run('r', 'restore', undo);
   await run('r', 'abort');
   assert.deepEqual(await state(), [2, 2, null, 2]);
+});
+
+test('operators see facets as what they are', async () => {
+  await run('o', 'put', 'k', 1);
+  await call('o', 'a', 'put', 'k', 1);
+  const { result: namespaces } = await server.call('GET', '/workers/durable_objects/namespaces');
+  const { result: objects } = await server.call('GET', `/workers/durable_objects/namespaces/${namespaces[0].id}/objects`);
+  const listed = await tool(['object', 'list', '--dir', server.dir, '--json', 'Parent']);
+  assert.equal(listed.code, 0, listed.stderr);
+  const all = listed.stdout.trim().split('\n').map((line) => JSON.parse(line));
+  const facets = all.filter((object) => object.facet_of !== undefined);
+  const stored = objects.filter(({ hasStoredData }) => hasStoredData).map(({ id }) => id);
+  assert.deepEqual(all.filter(({ facet_of, bytes }) => facet_of === undefined && bytes > 0).map(({ id }) => id), stored);
+  // The list of the facets is stored as one of them. An object may store nothing and have facets.
+  const own = objects.filter(({ id }) => facets.some(({ facet_of }) => id.startsWith(facet_of)));
+  assert.ok(own.length > 0 && facets.length >= 2 * own.length, JSON.stringify(all));
+  assert.ok(facets.every(({ id, facet_of }) => facet_of.length === 32 && id.startsWith(facet_of)));
+  await server.stop();
+  const verified = await tool(['ledger', 'verify', server.dir]);
+  assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  await server.startAgain();
+  assert.equal(await call('o', 'a', 'get', 'k'), 1);
 });
 
 test('a facet keeps its parent up, and goes with it', { timeout: 60_000 }, async () => {

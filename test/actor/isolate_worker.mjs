@@ -541,6 +541,10 @@ parentPort.on('message', (command) => {
     case 'activity':
       post({ kind: 'answer', ask: command.ask, value: runtime.activity() });
       break;
+    case 'references':
+      collect();
+      post({ kind: 'answer', ask: command.ask, value: { ...runtime.referenceCounts(), heap: process.memoryUsage().heapUsed } });
+      break;
   }
   pump();
 });

@@ -89,7 +89,7 @@ export default {
     if (url.pathname === '/once') return Response.json(await Promise.all(calls.map((call) => attempt(env.THING.getByName(name), call))));
     if (url.pathname === '/flood') {
       const stub = env.THING.getByName(name);
-      const held = stub.block(300).then(() => 1);
+      const held = stub.block(2500).then(() => 1);
       const bytes = Number(url.searchParams.get('bytes'));
       const argument = new Uint8Array(bytes);
       if (bytes) await scheduler.wait(30); // the gate is locked by then
@@ -175,19 +175,6 @@ describe('life of objects', { timeout: 120_000 }, () => {
     });
   }
 
-  test('a call that is refused since too many wait says so, and is answered with 503 at the edge', async () => {
-    const counted = await ask('flood', [], '/flood', 'thing', '&count=20000');
-    const refused = JSON.stringify({ message: 'Durable Object is overloaded. Too many requests queued.', overloaded: true });
-    assert.ok(counted[refused] > 3000 && counted['"ok"'] > 15_000, JSON.stringify(counted));
-    assert.deepEqual(await each('flood', ['version']), [1]);
-  });
-
-  test('a call is refused when those that wait carry too much', async () => {
-    const counted = await ask('heavy', [], '/flood', 'thing', `&count=80&bytes=${1024 * 1024}`);
-    const refused = JSON.stringify({ message: 'Durable Object is overloaded. Too much data queued.', overloaded: true });
-    assert.deepEqual(counted, { '"ok"': 63, [refused]: 17 });
-  });
-
   test('a call that has waited for half a minute fails, and the edge says 503', async () => {
     const transaction = each('slow', ['transact', 40 * kSecondMs]);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -216,6 +203,32 @@ describe('life of objects', { timeout: 120_000 }, () => {
     const [born] = await ask('timer', [['timer', 300_000]], '/', 'held');
     await new Promise((resolve) => setTimeout(resolve, 200 * kSecondMs));
     assert.deepEqual(await ask('timer', [['birth']], '/', 'held'), [born]);
+  });
+
+  test('a facet with an open socket holds its parent', async () => {
+    const source = worker(1).replace('export default {', `
+export class Child extends DurableObject {
+  fetch() { const [client, server] = Object.values(new WebSocketPair()); server.accept(); return new Response(null, { status: 101, webSocket: client }); }
+}
+export class Parent extends DurableObject {
+  born = Math.random();
+  birth() { return this.born; }
+  fetch(request) { return this.ctx.facets.get('child', () => ({ class: this.ctx.exports.Child })).fetch(request); }
+}
+export default {`);
+    await server.deploy('facets', { 'worker.mjs': source }, {
+      ...meta,
+      bindings: [{ type: 'durable_object_namespace', name: 'THING', class_name: 'Parent' }],
+      migrations: { new_tag: 'v1', steps: [{ new_sqlite_classes: ['Parent'] }] },
+    });
+    const ws = await connect('p', '/accept', '1', 'facets');
+    const [born] = await ask('p', [['birth']], '/', 'facets');
+    await new Promise((resolve) => setTimeout(resolve, 160 * kSecondMs));
+    assert.equal(ws.gone, undefined);
+    assert.deepEqual(await ask('p', [['birth']], '/', 'facets'), [born]);
+    ws.terminate();
+    await new Promise((resolve) => setTimeout(resolve, 160 * kSecondMs));
+    assert.notDeepEqual(await ask('p', [['birth']], '/', 'facets'), [born]);
   });
 
   test('an accepted WebSocket holds an object, and a request that is not finished', async () => {
@@ -330,6 +343,27 @@ describe('life of objects', { timeout: 120_000 }, () => {
     }
     const perObject = ((await rss()) - before) / 100_000;
     assert.ok(perObject < 100, `${perObject} bytes per object that was touched and has left`);
+  });
+});
+
+describe('with seconds of a second', { timeout: 60_000 }, () => {
+  before(async () => {
+    server = await Holdfast.start({ args: ['--shards', '2', '--log-level', 'error'] });
+    await server.deploy('thing', { 'worker.mjs': worker(1) }, meta);
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  test('a call is refused when too many wait', async () => {
+    const counted = await ask('flood', [], '/flood', 'thing', '&count=20000');
+    const refused = JSON.stringify({ message: 'Durable Object is overloaded. Too many requests queued.', overloaded: true });
+    assert.ok(counted[refused] > 3000 && counted['"ok"'] > 15_000, JSON.stringify(counted));
+    assert.deepEqual(await each('flood', ['version']), [1]);
+  });
+
+  test('a call is refused when those that wait carry too much', async () => {
+    const counted = await ask('heavy', [], '/flood', 'thing', `&count=80&bytes=${1024 * 1024}`);
+    const refused = JSON.stringify({ message: 'Durable Object is overloaded. Too much data queued.', overloaded: true });
+    assert.deepEqual(counted, { '"ok"': 63, [refused]: 17 });
   });
 });
 

@@ -25,6 +25,9 @@ function main({ DurableObject, WorkerEntrypoint, RpcTarget, RpcStub, RpcPromise,
     boom() {
       throw new RangeError('boom');
     }
+    async run(f) {
+      return await f(this.n);
+    }
     hang() {
       return new Promise(() => {});
     }
@@ -51,7 +54,7 @@ function main({ DurableObject, WorkerEntrypoint, RpcTarget, RpcStub, RpcPromise,
       return Object.assign((a) => a + 1, { prop: { x: 1 }, deep: { f: () => 'deep' } });
     }
     obj(n = 1) {
-      return { a: 1, c: new Counter(n), deep: { f: () => 7 }, [Symbol.dispose]: () => log.push('obj disposed') };
+      return { a: 1, c: new Counter(n), deep: { f: () => 7 }, [Symbol.dispose]: () => log.push(`obj ${n}`) };
     }
     plain() {
       return { a: 1 };
@@ -153,6 +156,13 @@ function main({ DurableObject, WorkerEntrypoint, RpcTarget, RpcStub, RpcPromise,
     }
     nestedProperty(callback) {
       return { v: callback.foo };
+    }
+    async writeAndCall(callback) {
+      this.ctx.storage.put('x', 1);
+      const dup = callback.dup();
+      const result = dup(1);
+      dup[Symbol.dispose]();
+      return await result;
     }
     forward(name, method, ...args) {
       return this.env.Obj.getByName(name)[method](...args);
@@ -269,6 +279,17 @@ both('promise pipelining: one trip, errors, results without members', async (nam
   );
 });
 
+both('calls on a result that come when it has just been answered are made on the copy, in order', async (name) => {
+  assert.deepEqual(
+    await run(name, `const spin = () => { let x = 0; for (let i = 0; i < 6e7; i++) x += i; return x; };
+      const p = stub.counter(1); const o = stub.obj(); const n = stub.num(); const bad = stub.nope(); bad.catch(() => {}); spin();
+      const q = p.inc(); const r = p.run((x) => x * 2); const v = o.c.inc(4); const w = n.foo(); const z = bad.x(); z.catch(() => {}); w.catch(() => {});
+      const c = await p; const s = c.inc(100);
+      return [await q, await r, await s, await v, await t(() => w), await t(() => z)]`),
+    [2, 4, 102, 5, missing('foo'), missing('nope')],
+  );
+});
+
 both('order: calls, calls on results, stubs and streams arrive as they were made', async (name) => {
   assert.deepEqual(
     await run(`order${name}`, `const body = (text) => new ReadableStream({ async start(c) { await scheduler.wait(2); c.enqueue(new TextEncoder().encode(text)); c.close(); } });
@@ -286,7 +307,7 @@ both('order: calls, calls on results, stubs and streams arrive as they were made
 both('disposal: stubs, results, parameters, targets', async (name) => {
   // Others of this isolate may be let go meanwhile: ours count from 1000.
   assert.deepEqual(
-    await run(name, `const settle = () => scheduler.wait(20); const ours = (list) => list.filter((line) => line === 'obj disposed' || Number(line.split(' ')[1]) >= 1000);
+    await run(name, `const settle = () => scheduler.wait(20); const ours = (list) => list.filter((line) => Number(line.split(' ')[1]) >= 1000);
       const theirs = async () => ours(await stub.log()); await theirs(); log.splice(0);
       const c = await stub.counter(1012); await c.inc(3); c[Symbol.dispose](); const used = await t(() => c.inc(2)); await settle(); const l1 = await theirs();
       const o = await stub.obj(1001); const dup = o.c.dup(); o[Symbol.dispose](); const used2 = [await t(() => o.c.inc()), await dup.inc()]; await settle(); const l2 = await theirs(); dup[Symbol.dispose](); await settle(); const l3 = await theirs();
@@ -294,7 +315,7 @@ both('disposal: stubs, results, parameters, targets', async (name) => {
       await stub.keep((x) => x + 1); const kept = await stub.useKept(1); await stub.keepNoDup(() => 1); const notKept = await t(() => stub.useKept(1));
       const p = stub.counter(1007); const q = p.inc(); p[Symbol.dispose](); const r = [await q, await t(() => p.inc())]; await settle(); const l5 = await theirs();
       return [used, l1, used2, l2, l3, l4, kept, notKept, r, l5, typeof (await stub.plain())[Symbol.dispose]]`),
-    [kUsed, ['disposed 1015'], [kUsed, 1002], ['obj disposed'], ['disposed 1002'], ['disposed 1008'], 2, { ...kUsed, remote: true }, [1008, error('RPC promise used after being disposed.')], ['disposed 1008'], 'function'],
+    [kUsed, ['disposed 1015'], [kUsed, 1002], ['obj 1001'], ['disposed 1002'], ['disposed 1008'], 2, { ...kUsed, remote: true }, [1008, error('RPC promise used after being disposed.')], ['disposed 1008'], 'function'],
   );
 });
 
@@ -309,6 +330,10 @@ both('who owns a stub that is passed', async (name) => {
       ["Couldn't create a stub for the RcpTarget because it has a dup() method which did not return another RpcTarget. Either remove the dup() method or make sure it returns an RpcTarget.",
         "Couldn't create a stub for the function because it has a dup() method which did not return another function. Either remove the dup() method or make sure it returns a function."], 21],
   );
+});
+
+both('a call that waits for the output gate is not lost with its stub', async (name) => {
+  assert.equal(await run(name, `return await stub.writeAndCall((x) => x + 1)`), 2);
 });
 
 both('a reset breaks the stubs of an object', async (name) => {
@@ -337,7 +362,7 @@ both('streams move both ways', async (name) => {
       let dropped; await stub.dropWriter(new WritableStream({ abort(r) { dropped = r.message; } }));
       return [written, read, await sent, await reading, await t(() => stub.text(locked)), await t(() => stub.writeTo(lockedW)), broke, reason, locked.locked]`),
     ['foo, bar, baz!', 'hi there', 'abc', 'round', { name: 'TypeError', message: 'The ReadableStream has been locked to a reader.' }, { name: 'TypeError', message: 'The WritableStream has been locked to a writer.' },
-      { name: 'RangeError', message: 'stream broke', remote: true }, { name: 'RangeError', message: 'no more' }, true],
+      error('ReadableStream received over RPC disconnected prematurely.'), error('WritableStream received over RPC was disconnected because the remote execution context has ended.', { retryable: true }), true],
   );
 });
 
@@ -393,3 +418,15 @@ for (const binding of ['ENTRY', 'OTHER']) {
     );
   });
 }
+
+test('before 2026-01-20 a stub that is passed is given away; before 2026-04-21 errors are bare', async () => {
+  const old = await start(main, { classes: { Obj: true }, shards: 2, date: '2025-12-01' });
+  try {
+    for (const name of ['a', 'b', 'c', 'd']) {
+      const [first, again, e] = await run(name, `const s = new RpcStub(new Counter(1)); return [await stub.inc(s, 1), await t(() => s.inc()), await stub.throwRich().catch((e) => [e.name, e.message, e.extra ?? null, e.cause ?? null])]`, old);
+      assert.deepEqual([first, again, e], [2, kUsed, ['Error', 'Mine: rich', null, null]]);
+    }
+  } finally {
+    await old.stop();
+  }
+});

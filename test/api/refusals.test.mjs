@@ -31,6 +31,7 @@ test('compatibility flags and dates that there are not', async () => {
   await refused({ 'index.js': plain('x') }, { flags: ['nonsense'] }, 10021, /^No such compatibility flag: nonsense$/);
   await refused({ 'index.js': plain('x') }, { flags: ['nodejs_compat', 'no_nodejs_compat'] }, 10021, /contradictory/);
   await refused({ 'index.js': plain('x') }, { date: '2026-02-30' }, 10021, /compatibility_date/);
+  await refused({ 'index.js': plain('x') }, { date: '2999-01-01' }, 10021, /^Can.t set compatibility date in the future: "2999-01-01"/);
 });
 
 test('code that cannot start, with the place', async () => {

@@ -16,7 +16,6 @@ export const pending = {
   'websocket: plain, an exception in a handler leaves the socket open': throwingListener,
   'websocket: half-open, an exception in a handler leaves the socket open': throwingListener,
   'websocket: a listener that throws': throwingListener,
-  'websocket auto-response: answered without an event, with a time': 'auto-responses overtake the events of earlier messages',
   'abort: nothing runs after it': 'code after abort() runs on, and finally blocks',
   'abort: a response body under way': 'a body that is cut by a reset does not say why',
 

@@ -4,6 +4,7 @@ import { rpcErrorCases } from './rpc_error_cases.mjs';
 import { rpcLifetimeCases } from './rpc_lifetime_cases.mjs';
 import { rpcPipelineCases } from './rpc_pipeline_cases.mjs';
 import { rpcReceiverCases } from './rpc_receiver_cases.mjs';
+import { rpcReferenceCases } from './rpc_reference_cases.mjs';
 import { rpcStreamCases } from './rpc_stream_cases.mjs';
 import { rpcValuesCases } from './rpc_values_cases.mjs';
 import { stubCases } from './stub_cases.mjs';
@@ -14,6 +15,7 @@ export const rpcCases = {
   ...rpcLifetimeCases,
   ...rpcPipelineCases,
   ...rpcReceiverCases,
+  ...rpcReferenceCases,
   ...rpcStreamCases,
   ...rpcValuesCases,
   ...stubCases,

@@ -52,7 +52,7 @@ const answered = async (server, path) => {
   }
 };
 
-test('a loop that V8 cannot stop costs a restart in place, and nothing that was acknowledged', { timeout: 60_000 }, async () => {
+test('a loop that V8 cannot stop costs a restart in place, and nothing that was acknowledged', { timeout: 180_000 }, async () => {
   await using server = await start();
   const { pid } = server.child;
   await server.fetch('box', '/put?key=first');
@@ -77,7 +77,7 @@ test('a loop that V8 cannot stop costs a restart in place, and nothing that was 
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
 
-test('with --on-failure exit the code says why, and nobody starts it again', { timeout: 60_000 }, async () => {
+test('with --on-failure exit the code says why, and nobody starts it again', { timeout: 180_000 }, async () => {
   await using server = await start(['--on-failure', 'exit']);
   await server.fetch('box', '/loop').catch(() => undefined);
   assert.deepEqual(await server.exited, { code: 75, signal: null });

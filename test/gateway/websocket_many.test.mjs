@@ -104,6 +104,19 @@ const end = async (clients) => {
   await Promise.all(clients.map((client) => client.closed));
 };
 
+test('an object that sleeps with a socket costs at most 12 KB, everything counted', { timeout: 120_000 }, async () => {
+  // What a server pays once: code that has run, heaps that have grown a little.
+  await end(await openAll(500, (i) => `/?room=warm${i}`));
+  const before = await rssOf(server.child.pid);
+  const clients = await openAll(10_000, (i) => `/?room=own${i}`);
+  await delay(12_500);
+  const each = (await rssOf(server.child.pid) - before) / 10_000;
+  assert.ok(each <= 12, `${each} KB`);
+  clients[5000].send('echo');
+  assert.match((await clients[5000].until(1))[0], /^echo/);
+  await end(clients);
+});
+
 test('10,000 hibernating connections in 100 rooms: nothing is lost, the order is the same for all', { timeout: 120_000 }, async () => {
   const clients = await openAll(10_000, (i) => `/?room=r${i % 100}`);
   await delay(12_500); // they sleep

@@ -14,8 +14,9 @@ export class Workerd {
   /**
    * modules: {name: text}; the first is the main one. classes: {ClassName: {binding, sqlite}}.
    * services: {binding: entrypoint or '' or [entrypoint, props]} to this same Worker.
+   * texts: {binding: text}.
    */
-  static async start({ modules, classes = {}, services = {}, date = '2026-05-01', flags = [] }) {
+  static async start({ modules, classes = {}, services = {}, texts = {}, date = '2026-05-01', flags = [] }) {
     const self = new Workerd();
     self.dir = await mkdtemp(join(tmpdir(), 'workerd-test-'));
     await mkdir(join(self.dir, 'do'));
@@ -42,6 +43,7 @@ const worker :Workerd.Worker = (
   durableObjectStorage = (localDisk = "do"),
   bindings = [${[
     ...Object.entries(classes).map(([name, { binding }]) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(name)})`),
+    ...Object.entries(texts).map(([name, text]) => `(name = ${quote(name)}, text = ${quote(text)})`),
     ...Object.entries(services).map(([name, target]) => {
       const [entrypoint, props] = [target].flat();
       const more = `${entrypoint ? `, entrypoint = ${quote(entrypoint)}` : ''}${props ? `, props = (json = ${quote(quote(props))})` : ''}`;

@@ -19,7 +19,8 @@ int runObjectList(const ObjectListOptions& options) {
     // The first half of a facet's id is its object's.
     const std::string of = ids.isFacet(object.id) ? object.id.hex().substr(0, 32) : "";
     if (!options.common.json) {
-      rows.push_back({object.id.hex(), std::to_string(object.bytes), of.empty() ? object.name : "(facet of " + of + "...)"});
+      rows.push_back(
+          {object.id.hex(), std::to_string(object.bytes), of.empty() ? object.name : "(facet of " + of + "...)"});
       return;
     }
     OutputJson line{{"id", object.id.hex()}, {"bytes", object.bytes}};

@@ -27,6 +27,7 @@ export function couple(ws: WebSocket): number {
   if (problem !== undefined) throw new TypeError(problem);
   const state = socketState(ws);
   state.stage = 'coupled';
+  state.peer = undefined;
   if (state.creator !== undefined) removeResource(state.creator, state);
   state.creator = undefined;
   if (state.end !== 0) return state.end;

@@ -146,7 +146,7 @@ class PipeTransport implements Transport {
 }
 
 // Ends that this isolate has attached.
-const attached = new SafeMap<number, SocketState>();
+export const attached = new SafeMap<number, SocketState>();
 
 let stateOf: (ws: WebSocket) => SocketState;
 let isSocket: (value: unknown) => value is WebSocket;
@@ -454,7 +454,8 @@ function closeOut(state: SocketState, code: number, reason: string): void {
 
 // ------------------------------------------------------------------------------------------------ life
 
-function own(state: SocketState, context: IoContext, section: Section | null): void {
+export function own(state: SocketState, context: IoContext, section: Section | null): void {
+  state.peer = undefined; // asked for no more, and not to be kept alive
   if (state.creator !== undefined && state.creator !== context) removeResource(state.creator, state);
   state.creator = undefined;
   state.owner = context;
@@ -567,127 +568,20 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
   else if (state.closedOut && state.queue === undefined) release(state);
 }
 
-// ------------------------------------------------------------------------------------------------ for the other rooms
-
-// ctx.acceptWebSocket: events go to `sink`. Throws the texts of spec 7.3.
-export function acceptHibernatable(ws: WebSocket, sink: HibernatableSink, context: IoContext): void {
-  const state = stateOf(ws);
-  if (state.stage === 'accepted' || state.stage === 'hibernatable') {
-    throw new Error('Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`');
-  }
-  // Without a peer here it is a client's, which came with a Response.
-  if (state.stage !== 'fresh' || state.peer === undefined || state.peer.stage !== 'fresh') {
-    throw new Error(
-      'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
-    );
-  }
-  adoptHibernatable(state, sink, context);
-  attach(state);
-}
-
-function adoptHibernatable(state: SocketState, sink: HibernatableSink, context: IoContext): void {
-  state.stage = 'hibernatable';
-  state.sink = sink;
-  state.autoReply = repliesToClose;
-  own(state, context, null);
-}
-
-// The number of the pipe's end, for Native.pipeAutoResponse and the like; 0: not a pipe.
-export function socketEnd(ws: WebSocket): number {
-  return stateOf(ws).end;
-}
-
-export function ackSocket(ws: WebSocket): void {
-  const state = stateOf(ws);
-  if (!state.released) state.transport!.ack();
-}
-
-export function isHibernatable(ws: WebSocket): boolean {
-  return stateOf(ws).stage === 'hibernatable';
-}
-
-// Neither accepted nor used in a Response yet.
-export function isFresh(ws: WebSocket): boolean {
-  return stateOf(ws).stage === 'fresh';
-}
-
-// True when nothing more will come or go: a hibernatable socket is then no longer listed.
-export function isReleased(ws: WebSocket): boolean {
-  return stateOf(ws).released;
-}
-
-// Cuts the connection without a Close frame: the peer sees 1006.
-export function abortSocket(ws: WebSocket): void {
-  const state = stateOf(ws);
-  if (state.released) return;
-  if (state.owner !== undefined) removeResource(state.owner, state);
-  state.stop();
-}
-
-// The instance that accepted a hibernatable socket goes, the socket stays: nothing stops it, and nobody sends.
-export function putToSleep(ws: WebSocket): void {
-  const state = stateOf(ws);
-  if (state.owner !== undefined) removeResource(state.owner, state);
-  state.owner = undefined;
-}
-
-// The socket as a WebSocket object of the object's next instance.
-export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
-  const from = stateOf(asleep);
-  const state = makeSocket();
-  state.end = from.end;
-  state.transport = from.transport;
-  state.closedOut = from.closedOut;
-  state.closedIn = from.closedIn;
-  state.url = from.url;
-  state.protocol = from.protocol;
-  state.extensions = from.extensions;
-  state.attachment = from.attachment;
-  adoptHibernatable(state, from.sink!, context);
-  from.sink = undefined;
-  from.released = true;
-  if (!state.released) attached.set(state.end, state);
-  return state.ws;
-}
-
-// A sleeping socket on its way to another isolate.
-export interface SleepingSocket {
-  end: number;
-  closedOut: boolean;
-  closedIn: boolean;
-  url: string | null;
-  protocol: string | null;
-  extensions: string | null;
-  attachment: ArrayBuffer | undefined;
-}
-
-// This isolate knows the socket no more; its pipe is left to Native.handOver.
-export function exportSleeping(asleep: WebSocket): SleepingSocket {
-  const state = stateOf(asleep);
-  const { end, closedOut, closedIn, url, protocol, extensions, attachment } = state;
-  attached.delete(end);
-  state.sink = undefined;
-  state.released = true;
-  return { end, closedOut, closedIn, url, protocol, extensions, attachment };
-}
-
-// The socket here, still asleep; `resumeSleeping` lets its events come.
-export function importSleeping(from: SleepingSocket, sink: HibernatableSink): WebSocket {
-  const state = pipeSocket(from.end);
-  state.stage = 'hibernatable';
-  state.sink = sink;
-  state.closedOut = from.closedOut;
-  state.closedIn = from.closedIn;
-  state.url = from.url;
-  state.protocol = from.protocol;
-  state.extensions = from.extensions;
-  state.attachment = from.attachment;
-  return state.ws;
-}
-
-export function resumeSleeping(asleep: WebSocket): void {
-  attach(stateOf(asleep));
-}
-
 export { couple, coupleProblem, socketFromEnd } from './coupling.ts';
 export { WebSocketRequestResponsePair, checkAutoResponse, isAutoResponsePair } from './auto_response.ts';
+export {
+  abortSocket,
+  acceptHibernatable,
+  ackSocket,
+  exportSleeping,
+  importSleeping,
+  isFresh,
+  isHibernatable,
+  isReleased,
+  putToSleep,
+  resumeSleeping,
+  socketEnd,
+  wakeSocket,
+  type SleepingSocket,
+} from './hibernatable.ts';
