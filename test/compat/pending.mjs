@@ -8,7 +8,6 @@ const throwingListener = 'a listener that throws is to end its socket';
 export const pending = {
   'websocket close: hibernatable, the client closes': hibernatedClose,
   'websocket events: arguments and this': hibernatedClose,
-  "network: hibernatable, the client's close codes": hibernatedClose,
   'websocket response: passed on by another object, as it is and copied': hibernatedClose,
   'websocket: plain, an exception in a handler leaves the socket open': throwingListener,
   'websocket: half-open, an exception in a handler leaves the socket open': throwingListener,
