@@ -128,10 +128,6 @@ export const rpcDifferences = {
     'the end of the chain is the proxy that stands for all names',
     {"value":[[["DurableObject",["constructor"]],["Fetcher",["connect","constructor","fetch"]],["Object",[]],["Object",[]]],false,"undefined","undefined","undefined"]},
   ],
-  'rpc stream: not read at all': [
-    'the source hears at once that nobody reads; workerd tells it when the stream is collected',
-    {"value":["ignored",true,["cancelled"]]},
-  ],
   'stub fetch: a request that was received is passed on': [
     'a redirect that turns into a GET takes the headers of the body away, as the fetch standard says',
     {"value":[200,null,"{\"method\":\"GET\",\"url\":\"http://x/not-followed\",\"headers\":[[\"x-h\",\"1\"]],\"redirect\":\"manual\",\"body\":\"\"}"]},
