@@ -50,6 +50,12 @@ class Lent implements ContextResource {
     return this.#open;
   }
 
+  // Why it cannot be read to its end any more, for its reader.
+  lostError(): Error {
+    const reset = this.frame.context.resetError;
+    return reset === undefined ? connectionLost() : (errorFromData(reset, true) as Error);
+  }
+
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -115,7 +121,7 @@ class LocalBody implements ByteSource {
   read(): Promise<Uint8Array | null> {
     const lent = this.#lent;
     const { context, section } = currentFrame();
-    if (!lent.isOpen) return promiseReject(connectionLost());
+    if (!lent.isOpen) return promiseReject(lent.lostError());
     context.beginIo();
     return new NativePromise((resolve, reject) => {
       const back = (settle: () => void): void => {
@@ -125,7 +131,7 @@ class LocalBody implements ByteSource {
           settle();
         });
       };
-      lent.onLost = () => back(() => reject(connectionLost()));
+      lent.onLost = () => back(() => reject(lent.lostError()));
       lent.read(
         (chunk) => back(() => resolve(chunk === null ? null : new NativeUint8Array(chunk))),
         (error) => back(() => reject(errorFromData(errorToData(error), true))),
@@ -160,7 +166,7 @@ class RemoteReader {
   constructor(lent: Lent, id: number) {
     this.#lent = lent;
     this.#id = id;
-    lent.onLost = () => this.#fail(connectionLost());
+    lent.onLost = () => this.#fail(lent.lostError());
   }
 
   grant(address: number, bytes: number): void {

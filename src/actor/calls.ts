@@ -1,14 +1,17 @@
 // `stub.fetch()`: requests and responses on their way between contexts. Method calls: rpc_outgoing.ts, rpc_incoming.ts.
 
 import { type BodyData, stateFromData, takeBody } from '../web/body.ts';
+import { flag } from '../web/compat.ts';
 import { errorToData } from '../web/errors.ts';
 import { asksForUpgrade } from '../web/exchange.ts';
+import { findHeader } from '../web/headers.ts';
 import { type Frame, type IoContext, currentFrame } from '../web/io.ts';
 import { arraySlice, noop } from '../web/primordials.ts';
 import { type Request, makeIncomingRequest, requestFlatHeaders, requestSignal, requestState } from '../web/request.ts';
 import { type Response, isResponse, makeReceivedResponse, responseFlatHeaders, responseState } from '../web/response.ts';
 import { couple, socketFromEnd } from '../web/websocket/websocket.ts';
 import { borrowBody, lendBody, localBody } from './bodies.ts';
+import { utf8Length } from './ids.ts';
 import type { RequestMessage, ResponseMessage } from './messages.ts';
 import { type Incoming, afterAnswerGate, answerError } from './rpc_incoming.ts';
 import { type Channel, Outgoing } from './rpc_outgoing.ts';
@@ -72,6 +75,7 @@ function makeResponse(parts: ResponseParts, url: string, redirected: boolean, co
 }
 
 const kRedirectsMax = 20;
+const refusesUnknown = flag('fetch_refuses_unknown_protocols');
 
 function locationOf(flat: readonly string[]): string | undefined {
   for (let i = 0; i < flat.length; i += 2) if (flat[i]!.toLowerCase() === 'location') return flat[i + 1];
@@ -91,13 +95,22 @@ export async function fetchThrough(channel: Channel, request: Request): Promise<
   let data = takeBody(request);
   let flat = arraySlice(requestFlatHeaders(request));
   const follows = state.redirect === 'follow';
+  if (data !== null) addLength(flat, data);
   const fragment = url.indexOf('#');
   if (fragment >= 0) url = url.slice(0, fragment);
+  if (url.indexOf('@') >= 0) url = withoutCredentials(url);
+  if (refusesUnknown && !isHttp(url)) throw new TypeError(`Fetch API cannot load: ${url}`);
+  const visited: string[] = [];
   for (let hops = 0; ; hops++) {
     const parts = await sendRequest(channel, { method, url, flat: arraySlice(flat), cf: state.cf, data }, signal);
     const location = follows && isRedirect(parts.status) ? locationOf(parts.flat) : undefined;
+    if (method === 'HEAD' && parts.data !== null) {
+      if (typeof parts.data === 'object' && 'cancel' in parts.data) parts.data.cancel(undefined);
+      parts.data = null;
+    }
     if (location === undefined) return makeResponse(parts, url, hops > 0, context);
-    if (hops === kRedirectsMax) throw new TypeError('Too many redirects.');
+    visited[hops] = url;
+    if (hops === kRedirectsMax) throw new TypeError(`Too many redirects.${visited.join(', ')}`);
     if (parts.data !== null && typeof parts.data === 'object' && 'cancel' in parts.data) parts.data.cancel(undefined);
     if (parts.status === 303 ? method !== 'HEAD' : parts.status < 303 && method === 'POST') {
       method = 'GET';
@@ -112,6 +125,23 @@ export async function fetchThrough(channel: Channel, request: Request): Promise<
     }
     url = new URL(location, url).href;
   }
+}
+
+// The object sees how long a body is, where that is known.
+function addLength(flat: string[], data: BodyData): void {
+  const length = typeof data === 'string' ? utf8Length(data) : 'cancel' in data ? data.length : data.byteLength;
+  if (length >= 0 && findHeader(flat, 'content-length') === undefined) flat.push('Content-Length', `${length}`);
+}
+
+function isHttp(url: string): boolean {
+  return url.startsWith('http:') || url.startsWith('https:');
+}
+
+function withoutCredentials(url: string): string {
+  const parsed = new URL(url);
+  parsed.username = '';
+  parsed.password = '';
+  return parsed.href;
 }
 
 function withoutBodyHeaders(flat: readonly string[]): string[] {

@@ -13,6 +13,7 @@ import {
   abortSocket,
   acceptHibernatable,
   ackSocket,
+  answerClose,
   applyIncoming,
   checkAutoResponse,
   exportSleeping,
@@ -225,6 +226,7 @@ export class Hibernation {
       reportException(eventName(incoming), error, this.#container.id);
     }
     // Still listed while the synchronous part of a last event ran.
+    if (incoming.kind === 'close') answerClose(ws, incoming);
     if (incoming.kind === 'message') ackSocket(ws);
     else this.#entries.delete(entry);
     return typeof result === 'object' && result !== null ? result : undefined;

@@ -89,15 +89,20 @@ export function isDurableObjectId(value: unknown): value is DurableObjectId {
 export function keptName(name: string | undefined): string | undefined {
   if (name === undefined || name.length > kNameBytesMax) return undefined;
   if (name.length * 3 <= kNameBytesMax) return name;
+  return utf8Length(name) <= kNameBytesMax ? name : undefined;
+}
+
+// Bytes of a text in UTF-8.
+export function utf8Length(text: string): number {
   let bytes = 0;
-  for (let i = 0; i < name.length; i++) {
-    const code = name.charCodeAt(i);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
     if (code < 0x80) bytes += 1;
     else if (code < 0x800) bytes += 2;
-    else if (code >= 0xd800 && code < 0xdc00 && i + 1 < name.length && (name.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+    else if (code >= 0xd800 && code < 0xdc00 && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
       bytes += 4;
       i++;
     } else bytes += 3;
   }
-  return bytes <= kNameBytesMax ? name : undefined;
+  return bytes;
 }

@@ -3,7 +3,7 @@
 // An answer leaves after the callee's output gate. Stubs among the arguments are disposed with the end of the call,
 // after the result has been packed, which may contain them.
 
-import { type ErrorData, enhanced, errorToData } from '../web/errors.ts';
+import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import type { Frame, IoContext } from '../web/io.ts';
 import { SafeMap, arrayPush, noop, promiseResolve, promiseThen } from '../web/primordials.ts';
@@ -25,7 +25,8 @@ export interface Reply {
   // See Outgoing.
   readonly isWithin?: boolean;
   pack(value: unknown, frame: Frame): unknown;
-  result(packed: unknown): void;
+  // Gives the callee's stubs that went with the result, if it was packed only now.
+  result(packed: unknown): Group | undefined;
   packResponse(parts: ResponseParts, frame: Frame): unknown;
   response(packed: unknown): void;
   error(data: ErrorData, remote: boolean): void;
@@ -71,30 +72,33 @@ export class RemoteReply implements Reply {
     return packRemoteResult(value, frame, !outputIsOpen(frame.context));
   }
 
-  result(value: unknown): void {
+  result(value: unknown): Group | undefined {
     this.#answered();
     try {
       if (value instanceof Packed) this.#sendPacked(value);
       else if (isPrimitive(value)) native.send(this.#address, [MessageKind.result, this.#id, value]);
-      else this.#sendObject(value);
+      else return this.#sendObject(value);
     } catch (error) {
       this.error(errorToData(error), true);
     }
+    return undefined;
   }
 
   // Serialised here for the first time, unless it had to wait.
-  #sendObject(value: unknown): void {
+  #sendObject(value: unknown): Group | undefined {
     try {
       native.send(this.#address, [MessageKind.result, this.#id, value], true);
-      return;
+      return undefined;
     } catch {
       // It is walked, which says what is wrong with it.
     }
     const packed = packResult(value, this.#frame);
     if (packed instanceof Packed) {
       this.#sendPacked(packed);
-      disposeAll(packed.moved);
-    } else native.send(this.#address, [MessageKind.result, this.#id, packed]); // just within the limit
+      return packed.moved;
+    }
+    native.send(this.#address, [MessageKind.result, this.#id, packed]); // just within the limit
+    return undefined;
   }
 
   #sendPacked(packed: Packed): void {
@@ -198,10 +202,10 @@ export abstract class Incoming {
 }
 
 function leave(call: Incoming, packed: unknown, value: unknown, frame: Frame): void {
-  const moved = packed instanceof Packed ? packed.moved : undefined;
   let target: Target | undefined;
   if (call.isPipelined) target = pipelineTarget(value, frame, true)!;
-  call.reply.result(packed);
+  const packedNow = call.reply.result(packed);
+  const moved = packed instanceof Packed ? packed.moved : packedNow;
   if (target !== undefined) {
     if (call.isPipelined) call.flushTo(target);
     target.release();
@@ -327,7 +331,7 @@ class ExportCall extends Incoming implements RunningCall {
 // Not on what is no plain error (a thrown text, a DOMException).
 export function throwData(error: unknown, where: string): ErrorData {
   const data = errorToData(error);
-  if (enhanced && where !== '' && Error.isError(error) && data.type !== 'DOMException') arrayPush(data.props, 'durableObjectId', where);
+  if (where !== '' && (data.hasDetails || data.type === 'Value')) arrayPush(data.props, 'durableObjectId', where);
   return data;
 }
 

@@ -15,6 +15,7 @@ import type { Incoming, Reply } from './rpc_incoming.ts';
 import { Packed, packArguments, packResult, pipelineTarget, unpackResult } from './rpc_pack.ts';
 import { RpcPromise, RpcProperty, callable } from './rpc_values.ts';
 
+const kPathMax = 65; // 64 properties to go through, and one to use
 const kPromiseDisposed = 'RPC promise used after being disposed.';
 const kNotObject = "Can't pipeline on RPC that did not return an object.";
 
@@ -207,14 +208,15 @@ export class Outgoing extends PromiseHandler implements Reply, Call {
     return packResult(value, frame);
   }
 
-  result(value: unknown): void {
+  result(value: unknown): undefined {
     if (this.#answered) {
       if (value instanceof Packed) value.discard();
-      return;
+      return undefined;
     }
     this.#answered = true;
     if (this.#unconfirmed > 0) this.#held = () => this.#resolved(value);
     else this.#resolved(value);
+    return undefined;
   }
 
   #resolved(packed: unknown): void {
@@ -431,6 +433,7 @@ export function isRemoteName(key: PropertyKey): boolean {
 }
 
 export function makeProperty(channel: Channel, path: readonly string[]): unknown {
+  if (path.length > kPathMax) throw new TypeError('RPC pipelined property path is too deep (max 64).');
   return new Proxy(callable, new PropertyHandler(channel, path));
 }
 

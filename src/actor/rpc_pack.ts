@@ -224,6 +224,8 @@ class Packer {
   pack(value: unknown): Packed {
     try {
       this.#put(this.#root, 0, value);
+      // What has no references is refused here, with its own size.
+      if (this.#refs.length === 0) return new Packed([native.clone(this.#root[0], 1)], [], [], []);
       const [copy, gaps, keyGaps] = native.clone([this.#root, this.#gaps, this.#keyGaps], 1) as [unknown[], unknown[], unknown[]];
       const packed = new Packed(copy, gaps, keyGaps, this.#refs);
       if (this.#moved.length > 0) {
@@ -263,10 +265,10 @@ class Packer {
     if (seen !== undefined) return seen;
     if (isArray(value)) {
       const copy: unknown[] = [];
-      copy.length = value.length;
       this.#seen.set(value, copy);
       const keys = objectKeys(value);
       for (let i = 0; i < keys.length; i++) this.#put(copy, keys[i]!, (value as any)[keys[i]!]);
+      if (copy.length !== value.length) copy.length = value.length; // only then: an array with holes is written otherwise
       return copy;
     }
     if (getPrototypeOf(value) === ObjectPrototype) {

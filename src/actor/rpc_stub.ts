@@ -133,7 +133,7 @@ export class StubHandler implements ProxyHandler<Function>, Channel {
   }
 
   has(_target: Function, key: PropertyKey): boolean {
-    return isRemoteName(key) || key in RpcStub.prototype;
+    return (isRemoteName(key) && key !== 'then') || key in RpcStub.prototype;
   }
 
   deleteProperty(_target: Function, key: PropertyKey): boolean {

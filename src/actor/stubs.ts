@@ -6,6 +6,7 @@
 
 import { flag } from '../web/compat.ts';
 import { SafeWeakSet, defineProperty, makeEnumerable, promiseReject, setPrototypeOf, setTag } from '../web/primordials.ts';
+import { kIllegalInvocation } from '../web/headers.ts';
 import { type RequestInit, Request, isRequest } from '../web/request.ts';
 import type { Response } from '../web/response.ts';
 import { fetchThrough } from './calls.ts';
@@ -58,6 +59,7 @@ export class Fetcher {
 
   fetch(input: Request | string | URL, init: RequestInit | Request | undefined = undefined): Promise<Response> {
     try {
+      if (!(#channel in this)) throw new TypeError(kIllegalInvocation);
       return fetchThrough(this.#channel, toRequest(input, init));
     } catch (error) {
       return promiseReject(error);
@@ -88,7 +90,9 @@ if (hasGetPutDelete) {
       const response = await this.fetch(url);
       if (response.status === 404 || response.status === 410) return null;
       if (!response.ok) throw new Error(`HTTP GET request failed: ${response.status} ${response.statusText}`);
-      return type === 'stream' ? response.body : response[type]();
+      if (type === 'stream') return response.body;
+      if (type === 'text' || type === 'json' || type === 'arrayBuffer') return response[type]();
+      throw new TypeError('Unknown response type. Possible types are "text", "arrayBuffer", "json", and "stream".');
     },
     async put(this: Fetcher, url: string, body: never): Promise<void> {
       const response = await this.fetch(url, { method: 'PUT', body });

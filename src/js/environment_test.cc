@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
 
 #include "base/clock.h"
 #include "js/test_support.h"
@@ -82,6 +83,56 @@ TEST_F(EnvironmentTest, ScopesOfTwoEnvironmentsNest) {
     });
     EXPECT_EQ(Environment::current(), nullptr);
   });
+}
+
+TEST_F(EnvironmentTest, ATurnThatIsCutRunsNothingMoreAndTheNextOneDoes) {
+  Isolate isolate(shard, watchdog);
+  shard.run([&] {
+    isolate.environment->enter([&] {
+      const v8::Local<v8::Context> context = isolate.environment->context();
+      setMethod(
+          context, context->Global(), "cut",
+          [](const v8::FunctionCallbackInfo<v8::Value>& info) {
+            info.GetReturnValue().Set(selfOf<Environment>(info).cutTurn());
+          },
+          isolate.environment.get());
+      EXPECT_FALSE(isolate.environment->cutTurn()) << "not in a turn";
+    });
+  });
+  isolate.eval("globalThis.seen = []; const end = () => { if (cut()) for (;;); }; globalThis.end = end;");
+  // Synchronous code.
+  EXPECT_EQ(isolate.eval("try { seen.push(1); end(); } catch { seen.push('catch') } finally { seen.push('finally') }"),
+            "terminated");
+  EXPECT_EQ(isolate.eval("seen.join()"), "1");
+  // A microtask; those that it has queued go with it.
+  isolate.eval(
+      "Promise.resolve().then(() => { Promise.resolve().then(() => seen.push('late')); end(); })"
+      ".finally(() => seen.push('finally'))");
+  EXPECT_EQ(isolate.eval("seen.join()"), "1");
+  // What AsyncLocalStorage has set does not stay behind.
+  isolate.eval(
+      "const { AsyncLocalStorage } = nodeRequire('async_hooks'); globalThis.als = new AsyncLocalStorage();"
+      "als.run('inner', () => Promise.resolve().then(end))");
+  EXPECT_EQ(isolate.eval("String(als.getStore())"), "undefined");
+  EXPECT_EQ(isolate.eval("als.run('x', () => end())"), "terminated");
+  EXPECT_EQ(isolate.await("new Promise((r) => setTimeout(() => r(String(als.getStore())), 1))"), "undefined");
+}
+
+TEST_F(EnvironmentTest, AHeapThatIsNearlyFullAfterACollectionIsTold) {
+  std::promise<void> told;
+  EnvironmentOptions options{.name = "full", .heapBytesMax = 32 << 20};
+  std::atomic<int> times = 0;
+  options.onHeapNearlyFull = [&] {
+    if (times++ == 0) told.set_value();
+  };
+  Isolate isolate(shard, watchdog, options);
+  EXPECT_EQ(isolate.eval("globalThis.kept = []; 'x'"), "x");
+  auto when = told.get_future();
+  for (int i = 0; i < 200 && when.wait_for(0s) != std::future_status::ready; i++) {
+    isolate.eval("for (let i = 0; i < 2000; i++) kept.push({ a: [i, i + 0.5] }); 0");
+  }
+  EXPECT_EQ(when.wait_for(testing::kPatience), std::future_status::ready);
+  EXPECT_EQ(isolate.environment->condemned(), Condemned::kNo);
 }
 
 // ---- libuv while the shard sleeps

@@ -191,8 +191,14 @@ Result<void> History::find(ledger::Position retired) {
     HF_TRY_VOID(removeFile(path));
   }
   std::ranges::reverse(joined);
-  all = std::move(joined);
-  files_ = std::move(all);
+  files_ = std::move(joined);
+  // Of a damaged one the neighbours know the times: it is kept for as long as it would have been.
+  for (std::size_t i = 0; i < files_.size(); i++) {
+    FileInfo& info = files_[i];
+    if (info.endTime != 0) continue;
+    info.startTime = i == 0 ? 0 : files_[i - 1].endTime;
+    info.endTime = i + 1 == files_.size() ? clock_.wallMs() : files_[i + 1].startTime;
+  }
   if (!files_.empty()) {
     start_ = files_.front().start;
     end_ = files_.back().end;

@@ -184,7 +184,8 @@ class StoreImpl final : public Store,
       std::string text;
       HF_TRY_VOID(checkpointer_->runExclusive([&]() -> Result<void> {
         HF_TRY_VOID(ledger_->waitDurable(ledger_->tail()));
-        HF_TRY(const std::set<ObjectKey> tree, treeOf(object));
+        HF_TRY(const bool hasTree, hasFacets(object));
+        HF_TRY(const auto tree, hasTree ? treeOf(object) : std::set<ObjectKey>{object});
         ledger::Position position;
         for (const ObjectKey& member : tree) {
           HF_TRY(const ledger::Position last, positionAt(member, time, pastSources()));
@@ -216,7 +217,6 @@ class StoreImpl final : public Store,
   [[nodiscard]] bool hasRestoreRequest(const ObjectKey& object) override {
     return context_.restores.find(object).has_value();
   }
-
   void restore(const ObjectKey& object, std::string name, Executor& executor,
                Completion<Result<std::optional<WallMs>>> done) override {
     using Alarm = std::optional<WallMs>;

@@ -5,25 +5,28 @@
 
 import { flag } from './compat.ts';
 import { native } from './host.ts';
-import { SafeMap, arrayPush, getPrototypeOf, isArray, objectKeys } from './primordials.ts';
+import { SafeMap, arrayPush, isArray, uncurryThis } from './primordials.ts';
 
 export interface ErrorData {
-  // A built-in class that survives, 'DOMException', 'Object' for a plain object, or 'Error' for everything else.
+  // A built-in class that survives, 'DOMException', 'Value' for what is no error, or 'Error' for everything else.
   type: string;
   name: string; // of a DOMException; otherwise ''
   message: string;
-  // Own enumerable properties, name, value, name, value ... With enhanced_error_serialization only.
+  // Own properties, name, value, name, value ... With enhanced_error_serialization only.
   props: unknown[];
   cause: ErrorData | undefined;
   hasCause: boolean;
-  causeValue: unknown; // a cause that is not an error
+  causeValue: unknown; // a cause that is not an error; or the 'Value' itself
   errors: ErrorData[] | undefined; // of an AggregateError
   retryable: boolean;
   overloaded: boolean;
   durableObjectReset: boolean;
+  hasDetails: boolean; // nothing had to be left out
 }
 
 const NativeAggregateError = AggregateError;
+const objectToString = Object.prototype.toString;
+const uncurriedToString = uncurryThis(objectToString);
 
 export interface FailureClass {
   retryable?: boolean;
@@ -41,6 +44,8 @@ const constructors = new SafeMap<string, new (message?: string) => Error>([
   ['TypeError', TypeError],
   ['SyntaxError', SyntaxError],
   ['ReferenceError', ReferenceError],
+  ['EvalError', EvalError],
+  ['URIError', URIError],
   ['AggregateError', makeAggregate as never],
 ]);
 
@@ -77,6 +82,7 @@ function read(object: object, key: string): unknown {
 
 function textOf(value: unknown): string {
   try {
+    if (typeof value === 'object' && value !== null && !NativeError.isError(value)) return nameOfObject(value);
     return String(value);
   } catch {
     return 'unknown error';
@@ -96,18 +102,26 @@ function isCloneable(value: unknown): boolean {
   }
 }
 
-function isPlainObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && getPrototypeOf(value) === Object.prototype;
+// What an object is called in the text of an exception: none of its code runs.
+function nameOfObject(value: object): string {
+  if (read(value, 'toString') === objectToString) {
+    const constructor = read(value, 'constructor');
+    if (typeof constructor === 'function') return `#<${String(read(constructor, 'name'))}>`;
+  }
+  return uncurriedToString(value);
 }
 
-function copyProperties(from: object, data: ErrorData): void {
-  const keys = objectKeys(from);
+// False: one of them cannot cross.
+function copyProperties(from: Error, data: ErrorData): boolean {
+  const keys = Object.getOwnPropertyNames(from);
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!;
-    if (reserved.has(key) && data.type !== 'Object') continue;
+    if (reserved.has(key)) continue;
     const value = read(from, key);
-    if (isCloneable(value)) arrayPush(data.props, key, value);
+    if (!isCloneable(value) || value === from) return false;
+    arrayPush(data.props, key, value);
   }
+  return true;
 }
 
 function emptyData(): ErrorData {
@@ -123,6 +137,7 @@ function emptyData(): ErrorData {
     retryable: false,
     overloaded: false,
     durableObjectReset: false,
+    hasDetails: false,
   };
 }
 
@@ -136,7 +151,7 @@ export function errorHead(error: Error): ErrorData {
   } else {
     const name = textOf(read(error, 'name'));
     if (constructors.has(name)) data.type = name;
-    else if (!enhanced && name !== '') data.message = `${name}: ${data.message}`; // its name would be lost
+    else if (!enhanced && name !== '' && Object.hasOwn(error, 'name')) data.message = `${name}: ${data.message}`; // its name would be lost
   }
   data.retryable = read(error, 'retryable') === true;
   data.overloaded = read(error, 'overloaded') === true;
@@ -147,15 +162,32 @@ export function errorHead(error: Error): ErrorData {
 export function errorToData(error: unknown, depth: number = 0): ErrorData {
   if (!NativeError.isError(error)) {
     const data = emptyData();
-    if (enhanced && isPlainObject(error) && isCloneable(error)) {
-      data.type = 'Object';
-      copyProperties(error, data);
-    } else data.message = textOf(error);
+    // A thrown text becomes an error, one inside of an AggregateError does not.
+    if (!enhanced || !addValue(error, data, depth)) data.message = textOf(error);
     return data;
   }
   const data = errorHead(error);
-  if (!enhanced) return data;
-  copyProperties(error, data);
+  if (!enhanced || data.type === 'DOMException') return data;
+  return addDetails(error, data, depth) ? data : errorHead(error);
+}
+
+// False: it crosses as an error that has its text.
+function addValue(value: unknown, data: ErrorData, depth: number): boolean {
+  if (depth === 0 && (typeof value !== 'object' || value === null)) return false;
+  try {
+    data.causeValue = native.clone(value, 0);
+    data.type = 'Value';
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// All that an error has beyond its head. False: something of it cannot cross, so that it has to do without all of it.
+function addDetails(error: Error, data: ErrorData, depth: number): boolean {
+  if (!copyProperties(error, data)) return false;
+  const name = textOf(read(error, 'name'));
+  if (name !== data.type && !Object.hasOwn(error, 'name')) arrayPush(data.props, 'name', name);
   if (data.type === 'AggregateError') {
     const errors = read(error, 'errors');
     data.errors = [];
@@ -170,20 +202,22 @@ export function errorToData(error: unknown, depth: number = 0): ErrorData {
         data.cause = errorToData(cause, depth + 1);
         data.hasCause = true;
       }
-    } else if (isCloneable(cause)) {
+    } else {
+      if (!isCloneable(cause)) return false;
       data.hasCause = true;
       data.causeValue = cause;
     }
   }
-  return data;
+  data.hasDetails = true;
+  return true;
 }
 
 function setOwn(error: Error, key: string, value: unknown): void {
   Object.defineProperty(error, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
-function errorsFromData(all: readonly ErrorData[]): Error[] {
-  const errors: Error[] = [];
+function errorsFromData(all: readonly ErrorData[]): unknown[] {
+  const errors: unknown[] = [];
   for (let i = 0; i < all.length; i++) arrayPush(errors, errorFromData(all[i]!, false));
   return errors;
 }
@@ -193,12 +227,14 @@ export function errorFromData(data: ErrorData, remote: boolean): Error {
   let error: Error;
   if (data.type === 'DOMException') {
     error = new NativeDOMException(data.message, data.name);
-  } else if (data.type === 'Object') {
-    error = {} as Error;
+  } else if (data.type === 'Value') {
+    if (typeof data.causeValue !== 'object' || data.causeValue === null) return data.causeValue as Error;
+    error = data.causeValue as Error;
   } else {
     const Class = constructors.get(data.type) ?? NativeError;
     error = new Class(data.message);
   }
+  if (data.type === 'AggregateError' && data.errors === undefined) delete (error as { errors?: unknown }).errors;
   if (data.errors !== undefined) setOwn(error, 'errors', errorsFromData(data.errors));
   if (data.hasCause) {
     const value = data.cause === undefined ? data.causeValue : errorFromData(data.cause, false);

@@ -57,7 +57,7 @@ void PipeTable::attachAtHome(PipeEnd end, unsigned shard) {
   std::vector<PipeMessage> waiting = std::exchange(side.waiting, {});
   side.waitingBytes = 0;
   const std::size_t acks = std::exchange(side.acksWaiting, 0);
-  for (std::size_t i = 0; i < acks; i++) routeAck(peerOf(end));
+  for (std::size_t i = 0; i < acks; i++) passAck(peerOf(end));
   pipe = find(end);
   if (pipe == nullptr) return;
   if (pipe->sides[sideOf(end) ^ 1].dead) {
@@ -85,12 +85,14 @@ void PipeTable::route(PipeEnd from, PipeMessage message) {
   if (target.dead) return;
   if (message.kind == PipeKind::kText && target.autoResponse != nullptr &&
       asText(message.data) == target.autoResponse->request) {
-    target.autoResponseAt = clock_.wallMs();
-    const BytesView answer = asBytes(target.autoResponse->response);
-    route(to, PipeMessage{.kind = PipeKind::kText, .data = Bytes(answer.begin(), answer.end())});
-    routeAck(to);
+    if (target.handled < target.routed) {
+      target.due.push_back({.behind = target.routed, .response = target.autoResponse->response});
+    } else {
+      answer(to, target.autoResponse->response);
+    }
     return;
   }
+  if (message.kind == PipeKind::kText || message.kind == PipeKind::kBinary) target.routed++;
   if (target.attachedAt) {
     deliverAt(*target.attachedAt, to, std::move(message));
     return;
@@ -107,7 +109,30 @@ void PipeTable::ack(PipeEnd end) {
   onHome(end, [end](PipeTable& home) { home.routeAck(end); });
 }
 
+void PipeTable::answer(PipeEnd end, std::string_view response) {
+  find(end)->sides[sideOf(end)].autoResponseAt = clock_.wallMs();
+  const BytesView bytes = asBytes(response);
+  passAck(end);
+  route(end, PipeMessage{.kind = PipeKind::kText, .data = Bytes(bytes.begin(), bytes.end())});
+}
+
 void PipeTable::routeAck(PipeEnd from) {
+  Pipe* pipe = find(from);
+  if (pipe == nullptr) return;
+  pipe->sides[sideOf(from)].handled++;
+  passAck(from);
+  // Each answer may end the pipe.
+  for (pipe = find(from); pipe != nullptr; pipe = find(from)) {
+    Side& side = pipe->sides[sideOf(from)];
+    if (side.due.empty() || side.due.front().behind > side.handled) return;
+    const std::string response = std::move(side.due.front().response);
+    side.due.erase(side.due.begin());
+    if (side.due.empty()) side.due = {};
+    answer(from, response);
+  }
+}
+
+void PipeTable::passAck(PipeEnd from) {
   Pipe* pipe = find(from);
   if (pipe == nullptr) return;
   const PipeEnd to = peerOf(from);

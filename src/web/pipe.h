@@ -78,13 +78,18 @@ class PipeTable final {
   void abort(PipeEnd end);
   void ack(PipeEnd end);
 
-  // Home shard only: exact matches of text messages that arrive for `end` are answered without its sink.
+  // Home shard only: exact matches of text messages that arrive for `end` are answered without its sink, as soon as it
+  // has handled (ack) what came before them.
   void setAutoResponse(PipeEnd end, std::unique_ptr<AutoResponse> pair);
   [[nodiscard]] WallMs autoResponseTime(PipeEnd end) const;
 
   [[nodiscard]] std::size_t pipeCount() const { return pipes_.size(); }
 
  private:
+  struct DueAnswer {
+    std::uint64_t behind = 0;
+    std::string response;
+  };
   struct Side {
     std::optional<unsigned> attachedAt;  // shard
     bool dead = false;
@@ -93,6 +98,11 @@ class PipeTable final {
     std::size_t acksWaiting = 0;
     std::unique_ptr<AutoResponse> autoResponse;  // few sockets have one, and each would pay for the room
     WallMs autoResponseAt = 0;
+    // Messages for this side, and those of them that it has handled.
+    std::uint64_t routed = 0;
+    std::uint64_t handled = 0;
+    // Automatic answers to what came behind messages that are not handled yet.
+    std::vector<DueAnswer> due;
   };
   struct Pipe {
     Side sides[2];
@@ -108,6 +118,8 @@ class PipeTable final {
   // Home: a message that `from` sent.
   void route(PipeEnd from, PipeMessage message);
   void routeAck(PipeEnd from);
+  void passAck(PipeEnd from);
+  void answer(PipeEnd end, std::string_view response);
   void attachAtHome(PipeEnd end, unsigned shard);
   void abortAtHome(PipeEnd end);
   void forgetIfDead(PipeEnd end);

@@ -70,6 +70,46 @@ TEST(PipeTable, MessagesWaitForTheirEndAndArriveInOrderOnAnotherShard) {
   EXPECT_EQ(asText(seen.messages[2].data), "c");
 }
 
+TEST(PipeTable, AHeldEndKeepsItsMessagesForTheNextSinkInOrder) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen first;
+  shards.one.attach(client, first);
+  EXPECT_TRUE(shards.zero.send(server, text("a")));
+  shards.run();
+  EXPECT_TRUE(shards.zero.send(server, text("b")));  // on its way when the end is let go
+  shards.one.hold(client);
+  shards.run();
+  EXPECT_TRUE(shards.zero.send(server, text("c")));
+  shards.run();
+  EXPECT_EQ(first.messages.size(), 1U);
+  Seen second;
+  shards.one.attach(client, second);
+  EXPECT_TRUE(shards.zero.send(server, text("d")));
+  shards.run();
+  ASSERT_EQ(second.messages.size(), 3U);
+  EXPECT_EQ(asText(second.messages[0].data), "b");
+  EXPECT_EQ(asText(second.messages[1].data), "c");
+  EXPECT_EQ(asText(second.messages[2].data), "d");
+}
+
+TEST(PipeTable, AHeldEndThatNobodyTakesIsCut) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen seen;
+  Seen mine;
+  shards.zero.attach(server, mine);
+  shards.one.attach(client, seen);
+  shards.one.hold(client);
+  EXPECT_TRUE(shards.zero.send(server, text("a")));
+  shards.run();
+  shards.one.abort(client);
+  shards.run();
+  ASSERT_EQ(mine.messages.size(), 1U);
+  EXPECT_EQ(mine.messages[0].kind, PipeKind::kGone);
+  EXPECT_TRUE(seen.messages.empty());
+}
+
 TEST(PipeTable, AbortTellsTheOtherSideOnceAndForgetsThePipe) {
   TwoShards shards;
   const auto [server, client] = shards.zero.create();
@@ -116,6 +156,36 @@ TEST(PipeTable, AutoResponseAnswersWithoutTheSink) {
   ASSERT_EQ(object.messages.size(), 1U);
   EXPECT_EQ(asText(object.messages[0].data), "pinG");
   EXPECT_GT(shards.zero.autoResponseTime(server), 0);
+}
+
+TEST(PipeTable, AutoResponseWaitsForTheMessagesBeforeIt) {
+  TwoShards shards;
+  const auto [server, client] = shards.zero.create();
+  Seen object;
+  Seen network;
+  shards.zero.attach(server, object);
+  shards.one.attach(client, network);
+  shards.zero.setAutoResponse(server, std::make_unique<AutoResponse>("ping", "pong"));
+  shards.run();
+  for (const char* word : {"one", "ping", "two", "ping"}) shards.one.send(client, text(word));
+  shards.run();
+  EXPECT_EQ(object.messages.size(), 2U);
+  EXPECT_TRUE(network.messages.empty());
+  EXPECT_EQ(network.acks, 0);
+  shards.zero.send(server, text("re one"));
+  shards.zero.ack(server);
+  shards.run();
+  ASSERT_EQ(network.messages.size(), 2U);
+  EXPECT_EQ(asText(network.messages[0].data), "re one");
+  EXPECT_EQ(asText(network.messages[1].data), "pong");
+  EXPECT_EQ(network.acks, 2);
+  shards.zero.ack(server);
+  shards.run();
+  EXPECT_EQ(network.messages.size(), 3U);
+  EXPECT_EQ(network.acks, 4);
+  shards.one.send(client, text("ping"));
+  shards.run();
+  EXPECT_EQ(network.messages.size(), 4U);
 }
 
 TEST(PipeTable, WhatWaitsIsBounded) {

@@ -10,29 +10,28 @@ import {
   currentFrame,
   isHost,
   removeResource,
-  runAsHost,
   withUserStores,
 } from './io.ts';
 import { NativePromise, SafeMap, defineProperty, hostQueueMicrotask, promiseReject, reflectApply, setTag } from './primordials.ts';
 import { reportException } from './report.ts';
+import { type Due, addDue, removeDue } from './timer_queue.ts';
 
 const nodeSetTimeout = setTimeout;
 const nodeSetInterval = setInterval;
 const nodeClearTimeout = clearTimeout;
 const kDelayMax = 2_147_483_647;
 
-
 let lastId = 0;
 const timers = new SafeMap<number, Timer>();
 
-class Timer implements ContextResource {
+class Timer implements ContextResource, Due {
   readonly id = ++lastId;
   readonly context: IoContext;
   readonly section: Section | null;
   readonly delay: number;
   readonly repeats: boolean;
   readonly run: () => void;
-  handle: NodeJS.Timeout | undefined;
+  place = -1;
 
   constructor(delay: number, repeats: boolean, run: () => void) {
     const { context, section } = currentFrame();
@@ -48,12 +47,10 @@ class Timer implements ContextResource {
   }
 
   arm(): void {
-    // Node's timer must not keep our frame; `enter` sets it again.
-    this.handle = runAsHost(() => nodeSetTimeout(() => this.#due(), this.delay));
+    addDue(this, this.delay);
   }
 
-  #due(): void {
-    this.handle = undefined;
+  due(): void {
     this.context.enter(this.section, () => {
       if (!timers.has(this.id)) return; // cleared while it was queued
       if (!this.repeats) this.end();
@@ -66,15 +63,13 @@ class Timer implements ContextResource {
     if (!timers.has(this.id)) return;
     timers.delete(this.id);
     removeResource(this.context, this);
-    if (this.handle !== undefined) nodeClearTimeout(this.handle);
-    this.handle = undefined;
+    removeDue(this);
     this.context.endIo();
   }
 
   stop(): void {
     timers.delete(this.id);
-    if (this.handle !== undefined) nodeClearTimeout(this.handle);
-    this.handle = undefined;
+    removeDue(this);
   }
 }
 
@@ -88,8 +83,8 @@ class Timeout {
 
   refresh(): this {
     const timer = this.#timer;
-    if (timers.has(timer.id) && timer.handle !== undefined) {
-      nodeClearTimeout(timer.handle);
+    if (timers.has(timer.id) && timer.place >= 0) {
+      removeDue(timer);
       timer.arm();
     }
     return this;

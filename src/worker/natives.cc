@@ -150,16 +150,13 @@ struct Isolate::Natives {
 
   // --- messages
 
-  // What a message of a result has beside the value.
-  static constexpr std::size_t kEnvelopeBytes = 64;
-
   static void send(const Info& info) {
     Isolate& isolate = self(info);
     const auto bytes =
         isolate.serializer_->serialize(info.GetIsolate()->GetCurrentContext(), info[1], js::CloneMode::kMessage);
     if (!bytes) return;
     const bool isLimited = info[2]->IsTrue();
-    if (isLimited && bytes->size() > js::kRpcBytesMax + kEnvelopeBytes) {
+    if (isLimited && bytes->size() > js::kRpcBytesMax) {
       return js::throwRangeError(info.GetIsolate(), "The message is too large.");
     }
     isolate.shard_.send(static_cast<IsolateAddress>(info[0].As<v8::Number>()->Value()),

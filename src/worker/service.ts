@@ -19,7 +19,7 @@ import type { WireRefs } from '../actor/rpc_pack.ts';
 import { type Fetcher, makeFetcher } from '../actor/stubs.ts';
 import { errorToData } from '../web/errors.ts';
 import { config, native } from '../web/host.ts';
-import { reflectConstruct } from '../web/primordials.ts';
+import { getPrototypeOf, objectKeys, reflectConstruct } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
 import type { Request } from '../web/request.ts';
 import { RequestContext, makeExecutionContext } from './context.ts';
@@ -40,6 +40,16 @@ export interface Invocation {
   call(path: readonly string[], args: () => unknown[] | undefined): unknown;
 }
 
+// Each instance has props of its own. Those with stubs among them are shared: stubs have no copies.
+function ownProps(props: unknown): unknown {
+  if (getPrototypeOf(props as object) === Object.prototype && objectKeys(props as object).length === 0) return {};
+  try {
+    return native.clone(props, 0);
+  } catch {
+    return props;
+  }
+}
+
 // A fresh instance of a class, or the handlers of an object. In a turn of `context`. Throws what the constructor throws.
 export function invoke(target: Target, context: RequestContext): Invocation {
   const found = entrypoints.get(target.entrypoint === '' ? 'default' : target.entrypoint);
@@ -47,7 +57,7 @@ export function invoke(target: Target, context: RequestContext): Invocation {
     if (target.entrypoint === '') throw new Error(kNoFetchHandler);
     throw new Error(`Worker has no entrypoint named "${target.entrypoint}".`);
   }
-  const ctx = makeExecutionContext(context, target.props, workerExports);
+  const ctx = makeExecutionContext(context, ownProps(target.props), workerExports);
   const { value } = found;
   if (found.kind === 'entrypoint') {
     const instance = reflectConstruct(value as Function, [ctx, env()]) as Record<string, unknown>;

@@ -160,7 +160,7 @@ test('closing: the handler sees code and reason, the socket is listed until it h
   const client = await connect('close', 'n=1');
   client.close(4000, 'done');
   await until(async () => (await call('close', 'getLog')).length > 0, 'webSocketClose');
-  assert.deepEqual(await call('close', 'getLog'), [['close', 4000, 'done', true, true, 3]]);
+  assert.deepEqual(await call('close', 'getLog'), [['close', 4000, 'done', true, true, 2]]);
   assert.deepEqual(await call('close', 'list'), []);
   // The Close frame is answered without the handler's help.
   await until(() => client.closed !== undefined, 'the answer');

@@ -167,6 +167,9 @@ function main({ DurableObject, WorkerEntrypoint, RpcTarget, RpcStub, RpcPromise,
     forward(name, method, ...args) {
       return this.env.Obj.getByName(name)[method](...args);
     }
+    wrapped() {
+      return { stub: new RpcStub({ get later() { return Promise.resolve({ deep: 1 }); }, f: async () => ({ x: 'x' }) }) };
+    }
     async pipelineOn(callback) {
       return await callback().counter.inc(3);
     }
@@ -277,6 +280,18 @@ both('promise pipelining: one trip, errors, results without members', async (nam
       { name: 'TypeError', message: "Can't pipeline on RPC that did not return an object." }, 1, missing('b'), true, true, 'function', false, '[object JsRpcPromise]',
     ],
   );
+});
+
+test('a path has its limit', async () => {
+  assert.deepEqual(
+    await run('path', `const far = (from, n) => { for (let i = 0; i < n; i++) from = from.x; return from; }; const deep = { v: 1 }; let at = deep; for (let i = 0; i < 70; i++) at = at.x = { v: i };
+      return [await far(stub.one(deep), 64).v, await t(() => far(stub.one(deep), 65).v), await t(() => far(stub, 66)())]`),
+    [63, { name: 'TypeError', message: 'RPC pipelined property path is too deep (max 64).' }, { name: 'TypeError', message: 'RPC pipelined property path is too deep (max 64).' }],
+  );
+});
+
+both('calls through stubs inside a result', async (name) => {
+  assert.deepEqual(await run(name, `return [await stub.wrapped().stub.later, await stub.wrapped().stub.f(), await stub.wrapped().stub.f().x]`), [{ deep: 1 }, { x: 'x' }, 'x']);
 });
 
 both('calls on a result that come when it has just been answered are made on the copy, in order', async (name) => {

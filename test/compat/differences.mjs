@@ -1,6 +1,7 @@
 // Where Holdfast is meant to differ from the workerd binary: case name -> [reason, what Holdfast answers].
 // A case listed here fails when Holdfast no longer differs in this way, so that the table stays true.
 import { networkDifferences } from './network_differences.mjs';
+import { rpcDifferences } from './rpc_differences.mjs';
 import { stageDifferences } from './stage_differences.mjs';
 import { storageDifferences } from './storage_differences.mjs';
 
@@ -8,6 +9,7 @@ const noTransactions =
   'To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will automatically roll back on exceptions, and because it interacts correctly with Durable Objects\' automatic atomic write coalescing.';
 
 export const differences = {
+  ...rpcDifferences,
   ...storageDifferences,
   ...stageDifferences,
   ...networkDifferences,

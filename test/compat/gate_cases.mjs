@@ -151,6 +151,17 @@ alone('order: timers fire by time, then by creation', async function () {
   await pause(40);
   return log;
 });
+alone('order: timers of 2, 1 and 0 ms, and one after work', async function () {
+  const log = [];
+  setTimeout(() => log.push('2'), 2);
+  setTimeout(() => log.push('1'), 1);
+  setTimeout(() => log.push('0'), 0);
+  setTimeout(() => log.push('5'), 5);
+  for (let i = 0, x = 0; i < 3e7; i++) x += i;
+  setTimeout(() => log.push('3 after work'), 3);
+  await pause(30);
+  return log;
+});
 alone('order: microtasks of a timer run before the next timer', async function () {
   const log = [];
   for (const n of [1, 2, 3]) {

@@ -9,8 +9,8 @@ import { Workerd } from '../support/workerd.mjs';
 import { minimise, random } from './random.mjs';
 
 const seed = Number(process.env.HF_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const programs = Number(process.env.HF_PROGRAMS ?? 150);
-const kPerRequest = 25;
+const programs = Number(process.env.HF_PROGRAMS ?? 100);
+const kPerRequest = 50;
 const ways = ['rpc', 'fetch'];
 
 // A program is a list of rounds: events that are sent at once, and awaited.
@@ -19,6 +19,8 @@ function generator(seed) {
   let events = 0;
   // workerd sends a fetch that is not awaited after sections that begin later.
   let leaves = true;
+  // What a reset object has not awaited is cancelled at some time or other.
+  let inReset = false;
   const event = (depth) => `e${events++}${'abc'[depth]}`;
   const key = () => one(['a', 'b', 'c', 'n']);
   const value = () => one([1, 'text', null, [1, 2], { x: 1 }, below(1000)]);
@@ -58,7 +60,7 @@ function generator(seed) {
     const kinds = 10 + (depth > 0 ? 4 : 0) + (level > 0 ? 5 : 0);
     const kind = below(kinds);
     if (kind < 5) return quick();
-    if (kind < 10) return one([['pause', below(4)], ['scheduler', below(3)], ['timers', one([[5, 1, 3], [2, 2, 2], [1, 9]])], ['sync'], ['digest', `${below(100)}`], ['stream', 'bytes'.repeat(1 + below(50))]]);
+    if (kind < 10) return one([['pause', below(4)], ['scheduler', below(3)], ['timers', one([[40, 1, 20], [2, 2, 2], [2, 2]])], ['sync'], ['digest', `${below(100)}`], ['stream', 'bytes'.repeat(1 + below(50))]]);
     if (kind < 14 && depth > 0) {
       return one([
         () => ['section', bodies(depth - 1, level), below(100)],
@@ -70,13 +72,20 @@ function generator(seed) {
       () => ['call', ...program(level - 1)],
       () => ['call', ...program(level - 1)],
       () => ['burst', 1 + below(5)],
-      () => (leaves ? ['leave', ...program(level - 1)] : ['burst', 2]),
+      () => (leaves && !inReset ? ['leave', ...program(level - 1)] : ['burst', 2]),
       () => ['resetChild', event(level), bodies(0, 0), one(['throw', 'text', 'abort'])],
     ])();
   };
-  const bodies = (depth, level) => several(() => inside(depth, level), 4);
+  const bodies = (depth, level) => several(() => inside(depth, level), 3);
   // An event of an object: [name, steps, how it ends].
   const program = (level) => {
+    const outer = inReset;
+    inReset = false;
+    const made = ordinary(level);
+    inReset = outer;
+    return made;
+  };
+  const ordinary = (level) => {
     const name = event(level);
     const steps = several(() => top(level), 5);
     if (below(6) === 0) steps.push([one(['leaveSection', 'waitUntil']), bodies(0, level)]);
@@ -103,13 +112,16 @@ function generator(seed) {
   const round = () => {
     const other = below(2) === 0 ? several(() => program(0), 3) : [];
     if (below(5) === 0) {
-      return { reset: [event(2), bodies(1, 2), one(['throw', 'text', 'abort'])], events: below(2) === 0 ? several(() => program(0), 3) : [], other };
+      inReset = true;
+      const steps = bodies(1, 2);
+      inReset = false;
+      return { reset: [event(2), steps, one(['throw', 'text', 'abort'])], events: below(2) === 0 ? several(() => program(0), 3) : [], other };
     }
     return { events: several(() => program(2), 4), other };
   };
   return (way) => {
     leaves = way === 'rpc';
-    return Array.from({ length: 1 + below(5) }, round);
+    return Array.from({ length: 1 + below(4) }, round);
   };
 }
 

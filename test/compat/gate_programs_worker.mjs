@@ -20,6 +20,7 @@ export class Player extends DurableObject {
     this.trace = traces.get(name);
     this.left = []; // calls that nobody has waited for
     this.kept = new Map(); // calls by slot, for a later event to wait for
+    setTimeout(() => {}, 120_000); // a loaded machine may leave it idle for so long that it would be evicted
     this.trace.push('constructor');
     ctx.blockConcurrencyWhile(async () => {
       ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, x)');

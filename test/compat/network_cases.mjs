@@ -111,18 +111,18 @@ for (const accept of kinds) {
     await client.until(1);
     client.ws.send('hello');
     await client.until(2);
-    client.ws.send('die');
+    client.ws.send('note die');
     await client.closed();
     return client.events;
   }, {
     ...server(accept),
     fetch(ctx) {
       const response = serve(ctx, this, accept);
-      this.server.addEventListener('message', (event) => event.data === 'die' && ctx.abort('dies'));
+      this.server.addEventListener('message', (event) => event.data === 'note die' && ctx.abort('dies'));
       return response;
     },
     message(ctx, ws, message) {
-      if (message === 'die') ctx.abort('dies');
+      if (message === 'note die') ctx.abort('dies');
       ws.send(`echo ${message}`);
     },
   });

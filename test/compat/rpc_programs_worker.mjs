@@ -143,6 +143,8 @@ class Party {
     const thing = op === 'make' ? undefined : args[0] === 'arg' ? arg : this.slots.get(args[0]);
     const needsThing = ['poke', 'dup', 'dispose', 'pass', 'return', 'use'].includes(op);
     if (needsThing && thing === undefined) return 'nothing there';
+    // workerd passes such a stub on and fails when it is used; we refuse it at once.
+    if ((op === 'pass' || op === 'return') && this.given.has(thing)) return undefined;
     switch (op) {
       case 'make':
         return this.set(args[0], this.make(args[1], args[2]));

@@ -174,14 +174,6 @@ export const rpcStreamCases = {
       return new TextDecoder().decode(value)[0];
     },
   },
-  'rpc stream: not read at all': {
-    main: async ({ call }) => {
-      const heard = [];
-      const result = await call('ignore', new ReadableStream({ pull: (controller) => controller.enqueue(bytes('x')), cancel: () => void heard.push('cancelled') }));
-      return [result, await until(() => heard.length > 0, 1000), heard];
-    },
-    ignore: () => 'ignored',
-  },
   'rpc stream: teed before it is sent': {
     main: async ({ object }) => {
       const [a, b] = streamOf([bytes('two '), bytes('branches')]).tee();

@@ -48,4 +48,32 @@ export const stageDifferences = {
     'the documented limit is enforced; workerd remembers it and lets the handler run on',
     {"value":[["close 1006 WebSocket disconnected without sending Close frame. false"],"!Error: Actor exceeded event execution time and was disconnected.",2]},
   ],
+  'websocket close: hibernatable, the client closes': [
+    "the runtime answers a hibernating socket's Close behind its handler from 2026-04-07 on, as Cloudflare documents; workerd leaves it to the handler whatever the date, so that a client that waits for the answer hangs",
+    {"value":[["",true,["close 1005  true readyState=2 listed=true"],["close 1005  true readyState=3"]],["1000",true,["close 1000  true readyState=2 listed=true"],["close 1000  true readyState=3"]],["1000 bye",true,["close 1000 bye true readyState=2 listed=true"],["close 1000 bye true readyState=3"]],["1001",true,["close 1001  true readyState=2 listed=true"],["close 1001  true readyState=3"]],["1002 protocol",true,["close 1002 protocol true readyState=2 listed=true"],["close 1002 protocol true readyState=3"]],["1007",true,["close 1007  true readyState=2 listed=true"],["close 1007  true readyState=3"]],["1008",true,["close 1008  true readyState=2 listed=true"],["close 1008  true readyState=3"]],["1009 big",true,["close 1009 big true readyState=2 listed=true"],["close 1009 big true readyState=3"]],["1010",true,["close 1010  true readyState=2 listed=true"],["close 1010  true readyState=3"]],["1011 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",true,["close 1011 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx true readyState=2 listed=true"],["close 1011 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx true readyState=3"]],["1012",true,["close 1012  true readyState=2 listed=true"],["close 1012  true readyState=3"]],["1014",true,["close 1014  true readyState=2 listed=true"],["close 1014  true readyState=3"]],["1016",true,["close 1016  true readyState=2 listed=true"],["close 1016  true readyState=3"]],["2999",true,["close 2999  true readyState=2 listed=true"],["close 2999  true readyState=3"]],["3000 \u00e9",true,["close 3000 \u00e9 true readyState=2 listed=true"],["close 3000 \u00e9 true readyState=3"]],["4999 end",true,["close 4999 end true readyState=2 listed=true"],["close 4999 end true readyState=3"]]]},
+  ],
+  'websocket events: arguments and this': [
+    "the runtime answers a hibernating socket's Close behind its handler from 2026-04-07 on, as Cloudflare documents; workerd leaves it to the handler whatever the date, so that a client that waits for the answer hangs",
+    {"value":[["message [[\"x\"],true,true,1]","close 3000 r true readyState=3"],[[[3000,"r",true],2]]]},
+  ],
+  'websocket response: passed on by another object, as it is and copied': [
+    "the runtime answers a hibernating socket's Close behind its handler from 2026-04-07 on, as Cloudflare documents; workerd leaves it to the handler whatever the date, so that a client that waits for the answer hangs",
+    {"value":[[["message echo hello","close 3000 through true readyState=3"],["message echo hello","close 3000 through true readyState=3"]],["close 3000 through true readyState=2 listed=true","close 3000 through true readyState=2 listed=true"]]},
+  ],
+  'websocket: plain, an exception in a handler leaves the socket open': [
+    'an exception of a listener is reported and the next listener runs, as in browsers and at Cloudflare from 2026-09-15 on (spec_compliant_dispatch_exceptions); workerd ends the socket before that date',
+    {"value":["message echo after"]},
+  ],
+  'websocket: half-open, an exception in a handler leaves the socket open': [
+    'an exception of a listener is reported and the next listener runs, as in browsers and at Cloudflare from 2026-09-15 on (spec_compliant_dispatch_exceptions); workerd ends the socket before that date',
+    {"value":["message echo after"]},
+  ],
+  'websocket: a listener that throws': [
+    'an exception of a listener is reported and the next listener runs, as in browsers and at Cloudflare from 2026-09-15 on (spec_compliant_dispatch_exceptions); workerd ends the socket before that date',
+    {"value":["x","second listener","y","second listener"]},
+  ],
+  'abort: nothing runs after it': [
+    'a microtask that was queued before abort() still runs, because the objects of an isolate share the queue; it reaches neither storage nor anything outside',
+    {"value":["!Error: terminated {durableObjectReset}",["microtask"]]},
+  ],
 };

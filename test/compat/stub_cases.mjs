@@ -55,7 +55,7 @@ export const stubCases = {
   'id: the name inside of the object': {
     main: async ({ env, name }) => {
       const inside = async (given) => look(await env.RPC.getByName(given).nameInside());
-      return [await inside(`${name}\0`), (await inside('x'.repeat(1024))).length, await inside('x'.repeat(1025)), (await inside('é'.repeat(512))).length, await inside('é'.repeat(513)), await inside('\ud800 lone')];
+      return [await inside(`${name}\0`), (await inside('x'.repeat(1024))).length, await inside('x'.repeat(1025)), (await inside('é'.repeat(512))).length, await inside('é'.repeat(513))];
     },
   },
   'id: no name inside when it was reached by its digits': {

@@ -534,9 +534,11 @@ staged('websocket auto-response: answered without an event, with a time', async 
   const ear = await connect(stub);
   const out = [await stub.run('times')];
   ear.ws.send('ping');
+  await ear.until(1);
   ear.ws.send('PING');
   ear.ws.send('ping ');
   ear.ws.send(new TextEncoder().encode('ping'));
+  await ear.until(4);
   ear.ws.send('ping');
   await ear.until(5);
   out.push(await stub.run('times'));

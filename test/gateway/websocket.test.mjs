@@ -377,7 +377,8 @@ describe('a Close frame', { timeout: 30_000 }, () => {
         const { id, ws, closed } = await open(path, { script: 'auto', query: mute });
         ws.close(4001, 'going');
         assert.deepEqual(await closed, [4001, 'going'], path);
-        assert.equal(await logged(id, /close/, 'auto'), 'close 4001 going true 3');
+        // A handler of the hibernation API may still speak, and answer itself.
+        assert.equal(await logged(id, /close/, 'auto'), `close 4001 going true ${path === '/room' ? 2 : 3}`);
       }
     }
   });

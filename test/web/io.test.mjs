@@ -61,7 +61,23 @@ inTurn('intervals repeat until cleared, cleared timers do not fire', async () =>
   assert.deepEqual([ticks, never, context.io], [3, false, 0]);
   webTimers.clearTimeout('abc');
   webTimers.clearTimeout();
-  assert.throws(() => webTimers.setTimeout('x', 1), /The "callback" argument must be of type function/);
+  assert.throws(() => webTimers.setTimeout('x', 1), /Failed to execute 'setTimeout' on 'ServiceWorkerGlobalScope': parameter 1 is not of type 'function'/);
+});
+
+inTurn('timers that are late fire by their time, then as they were set', async () => {
+  const fired = [];
+  const wanted = [];
+  const handles = [];
+  // Far enough from each other for the time that setting them takes.
+  for (let i = 0; i < 300; i++) {
+    const delay = 10 * ((i * 7919) % 13);
+    handles.push(webTimers.setTimeout(() => fired.push([delay, i]), delay));
+    wanted.push([delay, i]);
+  }
+  for (let i = 0; i < 300; i += 3) webTimers.clearTimeout(handles[i]);
+  for (const end = Date.now() + 140; Date.now() < end; );
+  await scheduler.wait(20);
+  assert.deepEqual(fired, wanted.filter(([, i]) => i % 3 !== 0).sort((a, b) => a[0] - b[0] || a[1] - b[1]));
 });
 
 inTurn('an exception in a timer is logged', async () => {

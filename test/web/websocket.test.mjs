@@ -198,6 +198,7 @@ inTurn('hibernatable sockets hand their events to the sink, in order, and reply 
       context.enter(null, () => {
         websocket.applyIncoming(ws, event);
         events.push([event.kind, event.data ?? event.code, ws.readyState]);
+        websocket.answerClose(ws, event);
         if (event.kind === 'message') {
           ws.send(`re ${event.data}`);
           websocket.ackSocket(ws);
@@ -211,7 +212,7 @@ inTurn('hibernatable sockets hand their events to the sink, in order, and reply 
   client.send('1');
   client.close(4000, 'end');
   await sleep(10);
-  assert.deepEqual(events, [['message', '1', 1], ['close', 4000, 3]]);
+  assert.deepEqual(events, [['message', '1', 1], ['close', 4000, 2]]);
   assert.deepEqual(log, [['c', 're 1', 2], ['c', 4000, 'end', true, 3]]);
   assert.equal(websocket.isReleased(server), true);
 });

@@ -5,10 +5,12 @@ import type { IoContext } from '../io.ts';
 import { removeResource } from '../io.ts';
 import {
   type HibernatableSink,
+  type Incoming,
   type SocketState,
   type WebSocket,
   attach,
   attached,
+  closeOut,
   makeSocket,
   own,
   pipeSocket,
@@ -47,6 +49,13 @@ export function socketEnd(ws: WebSocket): number {
 export function ackSocket(ws: WebSocket): void {
   const state = socketState(ws);
   if (!state.released) state.transport!.ack();
+}
+
+// The synchronous part of the handler of a Close has run: what it did not answer is answered now, when the runtime does.
+export function answerClose(ws: WebSocket, event: Incoming): void {
+  const state = socketState(ws);
+  if (event.kind !== 'close' || !event.wasClean || !state.autoReply || state.closedOut || state.released) return;
+  closeOut(state, event.code, event.code === 1005 ? '' : event.reason);
 }
 
 export function isHibernatable(ws: WebSocket): boolean {

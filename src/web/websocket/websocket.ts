@@ -446,7 +446,7 @@ function sendBlob(state: SocketState, blob: Blob): void {
   push(state, outgoing);
 }
 
-function closeOut(state: SocketState, code: number, reason: string): void {
+export function closeOut(state: SocketState, code: number, reason: string): void {
   state.closedOut = true;
   enqueue(state, undefined, code, reason);
   if (state.closedIn && state.queue === undefined) release(state);
@@ -564,7 +564,8 @@ export function applyIncoming(ws: WebSocket, event: Incoming): void {
     return;
   }
   state.closedIn = true;
-  if (state.autoReply && !state.closedOut) closeOut(state, event.code, event.code === 1005 ? '' : event.reason);
+  // A hibernatable socket's is answered behind its handler (answerClose).
+  if (state.autoReply && state.sink === undefined && !state.closedOut) closeOut(state, event.code, event.code === 1005 ? '' : event.reason);
   else if (state.closedOut && state.queue === undefined) release(state);
 }
 
@@ -574,6 +575,7 @@ export {
   abortSocket,
   acceptHibernatable,
   ackSocket,
+  answerClose,
   exportSleeping,
   importSleeping,
   isFresh,
