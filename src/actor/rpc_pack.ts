@@ -319,6 +319,8 @@ class Packer {
       if (target === undefined) throw new Error(kStubDisposed);
       target.addRef();
       arrayPush(this.#moved, handler);
+      // The caller will be its only holder.
+      if (this.#purpose === 'result' && target instanceof Exported) target.keepSession(this.#frame.context);
       return new StubRef(target);
     }
     if (channels.isCallable(value)) throw unsupported('LoopbackServiceStub');

@@ -74,7 +74,7 @@ export class Exported extends Target implements ContextResource {
   readonly frame: Frame;
   readonly value: object;
   readonly own: boolean;
-  readonly #holds: boolean;
+  #holds: boolean;
   readonly #dispose: Function | undefined;
   readonly #calls = new SafeSet<RunningCall>();
   // Stubs that go with it: of a result they are the caller's now.
@@ -101,22 +101,35 @@ export class Exported extends Target implements ContextResource {
     else for (let i = 0; i < stubs.length; i++) arrayPush(this.#owned, stubs[i]!);
   }
 
+  // What a session has made for itself goes to its caller: from now on the session stays while it is held.
+  keepSession(session: IoContext): void {
+    const { context } = this.frame;
+    if (this.#holds || this.broken !== undefined || context !== session || !context.isSession) return;
+    this.#holds = true;
+    context.hold();
+  }
+
   dispatch(call: Call): void {
     if (this.broken !== undefined) call.error(this.broken, false);
     else incoming.start(this, call);
   }
 
   began(call: RunningCall): void {
+    const { context } = this.frame;
     this.addRef();
-    this.frame.context.beginIo();
+    context.beginIo();
+    // Also when the result is a stub that the callee has let go of.
+    if (context.isSession) context.hold();
     this.#calls.add(call);
   }
 
   // False: it had failed before, with its context.
   ended(call: RunningCall): boolean {
     if (!this.#calls.delete(call)) return false;
-    this.frame.context.endIo();
+    const { context } = this.frame;
+    context.endIo();
     this.release();
+    if (context.isSession) context.release();
     return true;
   }
 

@@ -43,6 +43,8 @@ export abstract class IoContext {
   }
   // A stub that this context got stays usable until it is disposed: the context waits for it.
   holdsStubs: boolean = false;
+  // It serves one call from outside, and ends behind the calls on that one's result.
+  isSession: boolean = false;
   // Nothing runs in it any more.
   get isOver(): boolean {
     return false;

@@ -95,7 +95,7 @@ class ServiceCall extends Incoming {
     super(reply, path, args);
     this.#target = target;
     this.#request = request;
-    this.#context.holdsStubs = true;
+    this.#context.isSession = true;
   }
 
   start(): void {

@@ -37,6 +37,7 @@ export function resolve(probe, state) {
 export const probes = [
   { flag: 'delete_all_deletes_alarm', date: '2026-02-24', object: `async f() { await this.ctx.storage.setAlarm(Date.now() + 1e6); await this.ctx.storage.deleteAll(); return (await this.ctx.storage.getAlarm()) === null; } alarm() {}`, run: `return await obj.f();` },
   { flag: 'durable_object_fetch_requires_full_url', date: '2021-11-10', object: `fetch(r) { return new Response(r.url); }`, run: `return (await attempt(async () => (await obj.fetch('/x')).text())).slice(0, 9);` },
+  { flag: 'fetch_refuses_unknown_protocols', date: '2021-11-10', object: `fetch(r) { return new Response('came'); }`, run: `return await attempt(async () => (await obj.fetch('foo://x/')).text());` },
   { flag: 'workers_api_getters_setters_on_prototype', date: '2022-01-31', run: `const r = new Response('x'); const q = new Request('http://x/'); const [a] = Object.values(new WebSocketPair()); const own = (o) => Object.getOwnPropertyNames(o).sort();
     class Sub extends Request { get url() { return 'mine'; } }
     return [own(r), own(q), own(a), own(new Headers()), Object.keys(q).length, new Sub('http://x/').url];` },

@@ -70,7 +70,7 @@ test('before 2026-04-21 only class and message cross', async () => {
 });
 
 test('flags follow dates, names and each other', () => {
-  const on = (date, ...names) => runtime.compat.resolveFlags(date, names);
+  const on = (date, ...names) => runtime.compatTable.resolveFlags(date, names);
   assert.equal(on('2026-04-06').has('web_socket_auto_reply_to_close'), false);
   assert.equal(on('2026-04-07').has('web_socket_auto_reply_to_close'), true);
   assert.equal(on('2026-04-07', 'web_socket_manual_reply_to_close').has('web_socket_auto_reply_to_close'), false);
@@ -86,7 +86,7 @@ test('flags follow dates, names and each other', () => {
 });
 
 test('wrong flags are named', async () => {
-  const { checkFlags } = runtime.compat;
+  const { checkFlags } = runtime.compatTable;
   assert.deepEqual(checkFlags('2026-01-01', ['nodejs_compat', 'streams_enable_constructors']), []);
   assert.deepEqual(checkFlags('yesterday', ['no_such_flag', 'experimental', 'rpc', 'no_rpc']), [
     'Invalid compatibility date: yesterday',

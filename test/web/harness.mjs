@@ -10,7 +10,7 @@ import { deserialize, serialize } from 'node:v8';
 
 const sourceDir = fileURLToPath(new URL('../../src/web', import.meta.url));
 const modules = {
-  io: 'io.ts', host: 'host.ts', compat: 'compat.ts', errors: 'errors.ts', headers: 'headers.ts', body: 'body.ts',
+  io: 'io.ts', host: 'host.ts', compat: 'compat.ts', compatTable: 'compat_table.ts', errors: 'errors.ts', headers: 'headers.ts', body: 'body.ts',
   request: 'request.ts', response: 'response.ts', exchange: 'exchange.ts', fetch: 'fetch.ts', crypto: 'crypto.ts',
   streams: 'streams.ts', timers: 'timers.ts', websocket: 'websocket/websocket.ts', globals: 'globals.ts',
   nodeModules: 'node_modules.ts', sourceMaps: 'source_maps.ts', console: 'console.ts', report: 'report.ts',
