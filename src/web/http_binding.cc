@@ -75,10 +75,8 @@ struct HttpBinding::Natives {
   static void respondWrite(const Info& info) {
     HttpBinding& binding = self(info);
     Open* open = binding.find(info[0]);
-    if (open == nullptr) {
-      info.GetReturnValue().Set(true);
-      return;
-    }
+    // Its responseClosed is on the way: a source that was read on meanwhile would come to its end instead.
+    if (open == nullptr) return info.GetReturnValue().Set(false);
     Bytes chunk = bodyOf(info.GetIsolate(), info[1]);
     const std::size_t size = chunk.size();
     open->writing += size;
@@ -94,7 +92,7 @@ struct HttpBinding::Natives {
       binding.tell("responseDrain", key);
     });
     open = binding.find(info[0]);
-    if (open == nullptr) return info.GetReturnValue().Set(true);
+    if (open == nullptr) return info.GetReturnValue().Set(false);
     open->drainWanted = open->writing > limits::kBodyWindowBytes;
     info.GetReturnValue().Set(!open->drainWanted);
   }
