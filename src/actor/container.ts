@@ -13,11 +13,11 @@ import { native } from '../web/host.ts';
 import { flag } from '../web/compat.ts';
 import { SafeMap, SafeSet, noop } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import { SocketState } from '../web/websocket/websocket.ts';
+import { holdsSocket } from '../web/websocket/websocket.ts';
 import { type HandedOver, Hibernation } from './hibernation.ts';
 import { startRestored } from './bookmarks.ts';
 import { type HostTimer, cancelHostTimeout, hostTimeout } from './host_timer.ts';
-import { Instance } from './instance.ts';
+import { Instance, kStorageGone } from './instance.ts';
 import { WaitingLine, isRefusal, kQueuedCallsMax, kUnweighedCallsMax, tooManyCalls } from './overload.ts';
 import { type Looked, lookAt, second } from './ticker.ts';
 
@@ -310,7 +310,7 @@ export class Container implements Looked {
     this.instance = undefined;
     const sleeps = hibernation !== undefined && hibernation.count > 0;
     if (sleeps) hibernation.sleep();
-    instance?.end(new Error('Durable Object storage is no longer accessible.'));
+    instance?.end(new Error(kStorageGone));
     if (sleeps && !retired) return;
     this.#release(sleeps ? hibernation.handOver() : undefined);
   }
@@ -355,7 +355,7 @@ export class Container implements Looked {
     cancelHostTimeout(this.#grace);
     const { instance } = this;
     this.instance = undefined;
-    instance?.end(new Error('Durable Object storage is no longer accessible.'));
+    instance?.end(new Error(kStorageGone));
   }
 
 }
@@ -367,14 +367,6 @@ export const superseded = new SafeSet<Container>();
 let onQuiet: (() => void) | undefined;
 export function setQuietListener(listener: () => void): void {
   onQuiet = listener;
-}
-
-export function holdsSocket(instance: Instance): boolean {
-  let holds = false;
-  instance.resources?.forEach((resource) => {
-    if (resource instanceof SocketState && resource.holdsIo && !resource.released) holds = true;
-  });
-  return holds;
 }
 
 // Memory is short: of the objects that are idle, those that have been for longest go, half of them each time.

@@ -9,7 +9,8 @@
 import { type ErrorData, errorToData } from '../web/errors.ts';
 import { native } from '../web/host.ts';
 import { SafeMap, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
-import { type ActorEvent, ActorClass, type BreakOptions, Container, holdsSocket } from './container.ts';
+import { holdsSocket } from '../web/websocket/websocket.ts';
+import { type ActorEvent, ActorClass, type BreakOptions, Container } from './container.ts';
 import { FacetChannel } from './facet_channel.ts';
 import { deliver } from './channel.ts';
 import type { Outgoing } from './rpc_outgoing.ts';

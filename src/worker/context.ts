@@ -1,11 +1,11 @@
 // What a stateless event runs in: RequestContext, and the `ctx` that its handler gets.
 
-import { IoContext, type ContextResource, type Section, enqueueTurn, stopResources } from '../web/io.ts';
+import { IoContext, type Section, enqueueTurn, stopResources } from '../web/io.ts';
 import { flag } from '../web/compat.ts';
 import { kIllegalInvocation } from '../web/headers.ts';
 import { SafeSet, defineProperty, promiseResolve, promiseThen, setTag } from '../web/primordials.ts';
 import { reportException } from '../web/report.ts';
-import { SocketState } from '../web/websocket/websocket.ts';
+import { holdsSocket } from '../web/websocket/websocket.ts';
 
 const kInternal = Symbol('internal');
 const hasExports = flag('enable_ctx_exports');
@@ -89,11 +89,7 @@ export class RequestContext extends IoContext {
 
   #endIfFree(): void {
     if (this.#ended || this.#holds > 0) return;
-    let hasSockets = false;
-    this.resources?.forEach((resource: ContextResource) => {
-      if (resource instanceof SocketState && resource.holdsIo && !resource.released) hasSockets = true;
-    });
-    if (!hasSockets) {
+    if (!holdsSocket(this)) {
       this.#ended = true;
       live.delete(this);
       stopResources(this);

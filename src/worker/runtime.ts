@@ -109,17 +109,18 @@ export function alarm(ns: string, id: string, name: string | undefined, schedule
 
 // ------------------------------------------------------------------------------------------------ life
 
-function resetAll(makeError: () => Error, namespaces: readonly string[] | undefined): void {
+const codeWasUpdated = (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+
+function resetAll(makeError: () => Error, namespaces: readonly string[]): void {
   actorClasses.forEach((actorClass, ns) => {
-    if (namespaces !== undefined && !namespaces.includes(ns)) return;
+    if (!namespaces.includes(ns)) return;
     for (const container of [...actorClass.containers.values()]) container.break(makeError(), { disconnected: true });
   });
 }
 
 function supersedeAll(): void {
-  const updated = (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
   actorClasses.forEach((actorClass) => {
-    for (const container of [...actorClass.containers.values()]) container.supersede(updated);
+    for (const container of [...actorClass.containers.values()]) container.supersede(codeWasUpdated);
   });
 }
 
@@ -143,7 +144,7 @@ export function namespacesLeft(namespaces: string[], why: 'deleted' | 'transferr
   const error =
     why === 'deleted'
       ? (): Error => failure('The Durable Object namespace was deleted.', { durableObjectReset: true })
-      : (): Error => failure(kCodeUpdated, { retryable: true, durableObjectReset: true });
+      : codeWasUpdated;
   resetAll(error, namespaces);
 }
 

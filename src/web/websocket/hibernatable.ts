@@ -87,25 +87,6 @@ export function putToSleep(ws: WebSocket): void {
   state.owner = undefined;
 }
 
-// The socket as a WebSocket object of the object's next instance.
-export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
-  const from = socketState(asleep);
-  const state = makeSocket();
-  state.end = from.end;
-  state.transport = from.transport;
-  state.closedOut = from.closedOut;
-  state.closedIn = from.closedIn;
-  state.url = from.url;
-  state.protocol = from.protocol;
-  state.extensions = from.extensions;
-  state.attachment = from.attachment;
-  adoptHibernatable(state, from.sink!, context);
-  from.sink = undefined;
-  from.released = true;
-  if (!state.released) attached.set(state.end, state);
-  return state.ws;
-}
-
 // A sleeping socket on its way to another isolate.
 export interface SleepingSocket {
   end: number;
@@ -115,6 +96,29 @@ export interface SleepingSocket {
   protocol: string | null;
   extensions: string | null;
   attachment: ArrayBuffer | undefined;
+}
+
+function restore(state: SocketState, from: SleepingSocket): void {
+  state.closedOut = from.closedOut;
+  state.closedIn = from.closedIn;
+  state.url = from.url;
+  state.protocol = from.protocol;
+  state.extensions = from.extensions;
+  state.attachment = from.attachment;
+}
+
+// The socket as a WebSocket object of the object's next instance.
+export function wakeSocket(asleep: WebSocket, context: IoContext): WebSocket {
+  const from = socketState(asleep);
+  const state = makeSocket();
+  state.end = from.end;
+  state.transport = from.transport;
+  restore(state, from);
+  adoptHibernatable(state, from.sink!, context);
+  from.sink = undefined;
+  from.released = true;
+  if (!state.released) attached.set(state.end, state);
+  return state.ws;
 }
 
 // This isolate knows the socket no more; its pipe is left to Native.handOver.
@@ -132,12 +136,7 @@ export function importSleeping(from: SleepingSocket, sink: HibernatableSink): We
   const state = pipeSocket(from.end);
   state.stage = 'hibernatable';
   state.sink = sink;
-  state.closedOut = from.closedOut;
-  state.closedIn = from.closedIn;
-  state.url = from.url;
-  state.protocol = from.protocol;
-  state.extensions = from.extensions;
-  state.attachment = from.attachment;
+  restore(state, from);
   return state.ws;
 }
 

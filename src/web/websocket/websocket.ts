@@ -120,6 +120,15 @@ export class SocketState {
   }
 }
 
+// Whether a socket that somebody still listens to keeps `context` up.
+export function holdsSocket(context: IoContext): boolean {
+  let holds = false;
+  context.resources?.forEach((resource) => {
+    if (resource instanceof SocketState && resource.holdsIo && !resource.released) holds = true;
+  });
+  return holds;
+}
+
 class PipeTransport implements Transport {
   readonly #end: number;
   constructor(end: number) {
